@@ -1,0 +1,75 @@
+#include "base/log.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+namespace rm::log {
+
+namespace {
+
+struct Name {
+    const char* name;
+    Item item;
+};
+constexpr Name kNames[] = {
+    {"int", Item::kInt},          {"guest_errors", Item::kGuestErrors},
+    {"unimp", Item::kUnimp},      {"cpu_reset", Item::kCpuReset},
+    {"in_asm", Item::kInAsm},     {"exec", Item::kExec},
+    {"mmu", Item::kMmu},          {"hash", Item::kHash},
+};
+
+u32 g_enabled = 0;
+std::FILE* g_file = nullptr;  // null means stderr
+
+}  // namespace
+
+bool enabled(Item item) { return g_enabled & static_cast<u32>(item); }
+void enable(Item item) { g_enabled |= static_cast<u32>(item); }
+
+bool enable_list(const char* list, const char** bad) {
+    static char unknown[64];
+    while (*list) {
+        const std::size_t length = std::strcspn(list, ",");
+        bool found = false;
+        for (const Name& n : kNames)
+            if (std::strlen(n.name) == length && !std::strncmp(n.name, list, length)) {
+                enable(n.item);
+                found = true;
+            }
+        if (!found) {
+            std::snprintf(unknown, sizeof unknown, "%.*s", static_cast<int>(length), list);
+            *bad = unknown;
+            return false;
+        }
+        list += length;
+        if (*list == ',') ++list;
+    }
+    return true;
+}
+
+bool open_file(const char* path) {
+    std::FILE* f = std::fopen(path, "w");
+    if (!f) return false;
+    g_file = f;
+    return true;
+}
+
+void write(Item item, const char* format, ...) {
+    if (!enabled(item)) return;
+    va_list args;
+    va_start(args, format);
+    std::vfprintf(g_file ? g_file : stderr, format, args);
+    va_end(args);
+}
+
+void warn(const char* format, ...) {
+    va_list args;
+    va_start(args, format);
+    std::fputs("ringminus: ", stderr);
+    std::vfprintf(stderr, format, args);
+    std::fputc('\n', stderr);
+    va_end(args);
+}
+
+}  // namespace rm::log

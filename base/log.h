@@ -1,0 +1,31 @@
+// Diagnostics for people: categories selected with -d, written to stderr or the -D file.
+// Nothing here may influence the guest. printf formats keep this header light.
+#pragma once
+#include "base/types.h"
+
+namespace rm::log {
+
+// One bit each; names as in QEMU's -d where QEMU has the thing (log.cpp has the name table).
+enum class Item : u32 {
+    kInt = 1 << 0,          // exceptions and interrupts delivered
+    kGuestErrors = 1 << 1,  // things a guest did that real hardware leaves undefined or faults
+    kUnimp = 1 << 2,        // a feature a guest asked for that the model does not have
+    kCpuReset = 1 << 3,
+    kInAsm = 1 << 4,        // guest code, disassembled, as blocks are decoded
+    kExec = 1 << 5,         // one line per executed block
+    kMmu = 1 << 6,
+    kHash = 1 << 7,         // print the run's hash when the machine ends
+};
+
+bool enabled(Item item);
+void enable(Item item);
+// Parses "int,guest_errors"; returns false and sets *bad to the first unknown name.
+bool enable_list(const char* list, const char** bad);
+// Redirects output to a file; false if it cannot be opened (errno tells why).
+bool open_file(const char* path);
+
+[[gnu::format(printf, 2, 3)]] void write(Item item, const char* format, ...);
+// Always shown, prefixed "ringminus: ", on stderr.
+[[gnu::format(printf, 1, 2)]] void warn(const char* format, ...);
+
+}  // namespace rm::log

@@ -1,0 +1,107 @@
+// Physical memory as processors and DMA see it: guest RAM (one memfd), ROM, shadow RAM, MMIO
+// windows and holes, found by 4 KiB page.
+// Owns: the address map, and the per-frame "holds decoded code" marks used to notice
+// self-modifying code. Assumes: region borders are page-aligned, except MMIO windows smaller than a
+// page, which own their whole page (bytes outside the window read as ones).
+// Source: i440FX datasheet 3.2.x (PAM) for the read/write split.
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace rm::memory {
+
+// A device's memory-mapped registers. offset is relative to the window's start; size is 1, 2, 4 or
+// 8 bytes and never crosses the window's end. The map splits what a device does not take.
+class MmioWindow {
+public:
+    virtual ~MmioWindow() = default;
+    virtual u64 mmio_read(u64 offset, unsigned size) = 0;
+    virtual void mmio_write(u64 offset, unsigned size, u64 value) = 0;
+};
+
+// Guest RAM in one memfd. Host address h of guest RAM byte i is host() + i. RAM is mapped into the
+// physical address space by PhysicalMemory::map_ram (the PC splits it around the 4 GiB hole).
+class Ram {
+public:
+    static Result<std::unique_ptr<Ram>> create(u64 bytes);
+    ~Ram();
+    Ram(const Ram&) = delete;
+    Ram& operator=(const Ram&) = delete;
+    u8* host() const { return host_; }
+    u64 size() const { return size_; }
+    int fd() const { return fd_; }
+
+private:
+    Ram() = default;
+    u8* host_ = nullptr;
+    u64 size_ = 0;
+    int fd_ = -1;
+};
+
+// What one 4 KiB page of physical address space is. Null host pointers go to `window`; a null
+// window is a hole: reads return ones, writes are dropped.
+struct PageView {
+    u8* read_host = nullptr;   // first byte of the page, or null
+    u8* write_host = nullptr;  // may differ from read_host (shadow RAM behind ROM) or be null (ROM)
+    MmioWindow* window = nullptr;
+    u64 window_offset = 0;  // offset of the page's first byte inside the window
+};
+
+// Told when translations or code derived from physical memory are no longer valid.
+class PhysicalListener {
+public:
+    virtual ~PhysicalListener() = default;
+    // The address map changed: every cached host pointer is stale.
+    virtual void map_changed() = 0;
+    // Someone (a processor's slow store, DMA) is about to write bytes [addr, addr+size) of a frame
+    // that holds decoded code. Never crosses a page.
+    virtual void code_written(PhysAddr addr, unsigned size) = 0;
+    // The frame became code-bearing: drop cached *write* permission for it.
+    virtual void code_marked(PhysAddr frame) = 0;
+};
+
+class PhysicalMemory {
+public:
+    explicit PhysicalMemory(unsigned address_bits = 40);
+    ~PhysicalMemory();
+
+    // --- the map; later calls win over earlier ones where they overlap ---
+    void map_ram(PhysAddr start, u64 size, u8* host);
+    void map_rom(PhysAddr start, u64 size, u8* host);
+    // Reads and writes routed separately (PAM). Null pointer = hole for that direction.
+    void map_split(PhysAddr start, u64 size, u8* read_host, u8* write_host);
+    void map_mmio(PhysAddr start, u64 size, MmioWindow* window);
+    void unmap(PhysAddr start, u64 size);  // back to a hole
+    PageView page(PhysAddr addr) const;
+
+    // --- accesses by physical address; size 1, 2, 4, 8; may cross pages and regions ---
+    u64 load(PhysAddr addr, unsigned size);
+    void store(PhysAddr addr, unsigned size, u64 value);
+    // Bulk (DMA, loaders). Writes to ROM are dropped; holes read as 0xFF.
+    void read(PhysAddr addr, std::span<u8> out);
+    void write(PhysAddr addr, std::span<const u8> in);
+    // Writes ROM too: for loaders that place firmware. Not for guests.
+    void load_image(PhysAddr addr, std::span<const u8> in);
+
+    // --- code marks ---
+    void mark_code(PhysAddr addr, unsigned size);  // bytes of one page now decoded and cached
+    bool has_code(PhysAddr frame) const;
+    // Drops the frame's marks (its blocks are gone).
+    void clear_code(PhysAddr frame);
+    // True if [addr, addr+size) overlaps a 64-byte line that holds code.
+    bool line_has_code(PhysAddr addr, unsigned size) const;
+
+    void add_listener(PhysicalListener* listener);
+    unsigned address_bits() const { return address_bits_; }
+
+private:
+    struct State;
+    unsigned address_bits_;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace rm::memory
