@@ -38,6 +38,9 @@ public:
     virtual bool msr_write(u32 msr, u64 value) = 0;
     // Reset by INIT (keeps APIC_BASE, id) or by power-up.
     virtual void reset(bool init) = 0;
+    // IA32_TSC of this processor = VirtualClock::tsc() + offset. Called when WRMSR(IA32_TSC or
+    // IA32_TSC_ADJUST) changes the offset: the TSC-deadline timer compares with IA32_TSC.
+    virtual void tsc_offset_changed(u64 offset) { (void)offset; }
 };
 
 // Virtual time. Implemented by platform/clock; nothing guest-visible reads any other clock.
@@ -66,8 +69,12 @@ public:
     virtual Stop run(u64 until) = 0;
     // This processor's tick count, exact even when asked from inside one of its instructions.
     virtual u64 ticks() const = 0;
-    // Skips idle time (only when halted).
+    // Sets the tick count forward without executing: idle time, or another processor's turn. Called
+    // between runs only, halted or not.
     virtual void skip_to(u64 ticks) = 0;
+    // While halted: the tick at which this processor goes on by itself although no pin moved (VMX
+    // preemption timer in the HLT activity state, SDM 3C 25.5.1). ~0: never.
+    virtual u64 wake_at() const { return ~u64{0}; }
     // Makes a running run() return at `ticks` (or at the next instruction if that is past).
     virtual void stop_at(u64 ticks) = 0;
     virtual bool halted() const = 0;

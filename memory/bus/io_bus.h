@@ -1,6 +1,7 @@
 // The 64 KiB port space. A device declares the ports it decodes and the access sizes it takes;
-// the bus splits wider accesses into bytes (little-endian, ascending ports) where a window does
-// not take the size. Undecoded ports read as ones; writes to them are dropped.
+// the bus splits wider accesses into halves, down to bytes (little-endian, ascending ports), where
+// a window does not take the size or does not own all the ports. Bytes are always delivered.
+// Undecoded ports, and the ones past FFFFH, read as ones; writes to them are dropped.
 #pragma once
 #include <array>
 #include <memory>
@@ -24,8 +25,10 @@ public:
     static constexpr unsigned kByte = 1, kWord = 2, kDword = 4, kAny = 7;
 
     IoBus();
+    // Ports past FFFFH are ignored. A later window wins where two overlap.
     void add(u16 base, u32 count, PortWindow* window, unsigned sizes = kByte);
     void remove(u16 base, u32 count);
+    // size 1, 2 or 4.
     u32 read(u16 port, unsigned size);
     void write(u16 port, unsigned size, u32 value);
 
@@ -33,9 +36,11 @@ private:
     struct Slot {
         PortWindow* window;
         u16 base;
-        u32 end;  // one past the last port
+        u32 live;  // ports that still lead here; 0 = the slot is free
         u8 sizes;
     };
+    const Slot* whole(u32 port, unsigned size) const;
+    void assign(u16 base, u32 count, u16 index);
     std::vector<Slot> slots_;
     std::array<u16, 65536> by_port_;  // index into slots_, 0 = none
 };

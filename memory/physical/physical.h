@@ -48,7 +48,12 @@ struct PageView {
     u8* read_host = nullptr;   // first byte of the page, or null
     u8* write_host = nullptr;  // may differ from read_host (shadow RAM behind ROM) or be null (ROM)
     MmioWindow* window = nullptr;
-    u64 window_offset = 0;  // offset of the page's first byte inside the window
+    // Offset of the page's first byte inside the window; wraps below zero where a window starts in
+    // the middle of its page. Only offsets below window_size reach the window.
+    u64 window_offset = 0;
+    u64 window_size = 0;
+
+    bool plain_ram() const { return read_host && read_host == write_host; }
 };
 
 // Told when translations or code derived from physical memory are no longer valid.
@@ -69,13 +74,17 @@ public:
     explicit PhysicalMemory(unsigned address_bits = 40);
     ~PhysicalMemory();
 
-    // --- the map; later calls win over earlier ones where they overlap ---
+    // --- the map; later calls win over earlier ones where they overlap. Listeners hear of it only
+    // if something really changed. RAM, ROM and split ranges must be page-aligned; the rest is
+    // clipped to 52 address bits, so that a guest's BAR value can be passed in as it is. ---
     void map_ram(PhysAddr start, u64 size, u8* host);
     void map_rom(PhysAddr start, u64 size, u8* host);
     // Reads and writes routed separately (PAM). Null pointer = hole for that direction.
     void map_split(PhysAddr start, u64 size, u8* read_host, u8* write_host);
     void map_mmio(PhysAddr start, u64 size, MmioWindow* window);
-    void unmap(PhysAddr start, u64 size);  // back to a hole
+    // Takes the MMIO windows off the range, baring RAM or ROM mapped there earlier (a guest may
+    // move a BAR over its RAM and away again). A range without windows becomes a hole.
+    void unmap(PhysAddr start, u64 size);
     PageView page(PhysAddr addr) const;
 
     // --- accesses by physical address; size 1, 2, 4, 8; may cross pages and regions ---
@@ -87,8 +96,11 @@ public:
     // Writes ROM too: for loaders that place firmware. Not for guests.
     void load_image(PhysAddr addr, std::span<const u8> in);
 
-    // --- code marks ---
-    void mark_code(PhysAddr addr, unsigned size);  // bytes of one page now decoded and cached
+    // --- code marks: 64-byte lines of RAM frames that somebody holds decoded. They survive changes
+    // of the map; store() and write() tell the listeners before they touch a marked line. ---
+    // Bytes of one page now decoded and cached. Ignored for ROM, split and MMIO pages: guests
+    // cannot change what they read there except by a change of the map.
+    void mark_code(PhysAddr addr, unsigned size);
     bool has_code(PhysAddr frame) const;
     // Drops the frame's marks (its blocks are gone).
     void clear_code(PhysAddr frame);
@@ -96,6 +108,7 @@ public:
     bool line_has_code(PhysAddr addr, unsigned size) const;
 
     void add_listener(PhysicalListener* listener);
+    void remove_listener(PhysicalListener* listener);
     unsigned address_bits() const { return address_bits_; }
 
 private:

@@ -1,6 +1,7 @@
 // Virtual time and the queue of things due at a virtual time. One per machine.
 // Time is counted in ticks (instructions); ns = ticks << shift (docs/architecture.md, "Time").
 // Events fire in deadline order; equal deadlines fire in the order they were armed.
+// Assumes: one host thread. Deadlines more than 2^63 ns away are never reached.
 #pragma once
 #include <functional>
 #include <memory>
@@ -13,7 +14,8 @@ namespace rm::platform {
 
 class EventQueue;
 
-// A one-shot timer owned by a device. Destroying it disarms it.
+// A one-shot timer owned by a device. Destroying it disarms it. Periodic devices re-arm from their
+// own base time in `fire`, so that rounding never accumulates.
 class Timer {
 public:
     Timer(EventQueue& queue, std::function<void()> fire);
@@ -33,36 +35,49 @@ private:
     bool armed_ = false;
     u64 deadline_ns_ = 0;
     u64 order_ = 0;
+    std::size_t slot_ = 0;  // index in the queue's heap while armed
 };
 
 class EventQueue final : public VirtualClock {
 public:
+    static constexpr u64 kNever = ~u64{0};
+
     // ns per tick = 1 << shift.
     explicit EventQueue(unsigned shift = 2);
 
-    u64 now_ticks() const override;
+    u64 now_ticks() const override { return running_ ? running_->ticks() : at_; }
     u64 now_ns() const override { return now_ticks() << shift_; }
     unsigned shift() const { return shift_; }
 
-    // The processor now executing: its ticks() is the time. Null between runs, then `at` holds.
-    void set_running(Processor* processor) { running_ = processor; }
+    // The processor now executing: its ticks() is the time. `limit` is where its run() ends by
+    // itself, so that only earlier deadlines need to stop it.
+    void set_running(Processor* processor, u64 limit = kNever);
+    // Ends the running processor's run() after its current instruction; nothing if none runs.
+    void stop_running();
     void advance_to(u64 ticks);  // no processor runs; never goes back
-    // Earliest armed deadline in ticks; ~0 if none.
+    // Earliest armed deadline in ticks; kNever if none.
     u64 next_deadline_ticks() const;
-    // Fires everything due at or before now.
+    // Fires everything due at or before now, including what the firing arms for now.
     void fire_due();
 
 private:
     friend class Timer;
     void armed(Timer& timer);  // tells the running processor to stop in time
     void disarmed(Timer& timer);
-    u64 to_ticks_up(u64 ns) const { return (ns + (u64{1} << shift_) - 1) >> shift_; }
+    static bool before(const Timer& a, const Timer& b);
+    void place(std::size_t slot, Timer* timer);
+    void sift_up(std::size_t slot);
+    void sift_down(std::size_t slot);
+    u64 to_ticks_up(u64 ns) const {
+        return (ns >> shift_) + ((ns & ((u64{1} << shift_) - 1)) != 0);
+    }
 
     unsigned shift_;
     u64 at_ = 0;
     u64 next_order_ = 0;
+    u64 limit_ = kNever;
     Processor* running_ = nullptr;
-    std::vector<Timer*> heap_;
+    std::vector<Timer*> heap_;  // binary heap, earliest first
 };
 
 }  // namespace rm::platform

@@ -1,0 +1,288 @@
+// The value engine: instruction bodies computed at once. A body is
+//
+//     struct Add {
+//         template <class T, class E> static Step run(E& e, const Insn& i) {
+//             RM_LET(d, e.template rmw<T, 0>(i));      // operand 0, to be written back
+//             RM_LET(s, e.template read<T, 1>(i));
+//             auto r = e.add(d.value, s);
+//             e.commit(d, r.value);
+//             e.set_flags(r.flags);
+//             return Step::kNext;
+//         }
+//     };
+//
+// Every engine offers the same members (testsuite/unit/cpu/semantics has a second, recording
+// engine to prove it). T is the operand type u8..u64; values are e.g. `typename E::template V<T>`.
+// Decode-time facts may use `if`; run-time choices go through select() and jump_if(). No guest-visible
+// write may precede an operation that can fault.
+// This engine is specialised on the kinds of operands 0 and 1, so register forms have no branches.
+#pragma once
+#include "cpu/cpu.h"
+#include "cpu/instructions/row.h"
+#include "cpu/interpreter/alu.h"
+
+namespace rm::cpu {
+
+template <OperandKind K0, OperandKind K1>
+struct ValueEngine {
+    Cpu& cpu;
+
+    template <class T>
+    using V = T;
+    using Bool = bool;
+    template <class T>
+    struct Place {  // a destination whose write cannot fault any more
+        T value;
+        memory::RmwPlace memory;
+        u8 reg;
+        bool in_memory;
+    };
+
+    template <unsigned N>
+    static constexpr OperandKind static_kind() {
+        return N == 0 ? K0 : K1;
+    }
+
+    // --- registers by number or by operand ---
+    template <class T>
+    [[gnu::always_inline]] T get_at(u8 offset) const {
+        return *reinterpret_cast<const T*>(reinterpret_cast<const u8*>(cpu.gpr) + offset);
+    }
+    template <class T>
+    [[gnu::always_inline]] void set_at(u8 offset, T v) {
+        if constexpr (sizeof(T) == 4)  // 32-bit results zero-extend (SDM 1 3.4.1.1)
+            *reinterpret_cast<u64*>(reinterpret_cast<u8*>(cpu.gpr) + offset) = v;
+        else
+            *reinterpret_cast<T*>(reinterpret_cast<u8*>(cpu.gpr) + offset) = v;
+    }
+    template <class T>
+    T gpr(unsigned r) const { return get_at<T>(static_cast<u8>(r * 8)); }
+    template <class T>
+    void set_gpr(unsigned r, T v) { set_at<T>(static_cast<u8>(r * 8), v); }
+
+    // --- effective addresses ---
+    [[gnu::always_inline]] u64 offset_of(const Insn& i) const {
+        return cpu.gpr[i.base] + (cpu.gpr[i.index] << i.scale) + i.disp;
+    }
+    // The value LEA gives: the offset truncated to the address size.
+    u64 effective_address(const Insn& i) const {
+        const u64 off = offset_of(i);
+        return i.addr == AddrMode::k64 ? off
+               : i.addr == AddrMode::kLegacy16 ? (off & 0xFFFF) : (off & 0xFFFFFFFF);
+    }
+    template <unsigned Size, memory::Access A>
+    [[gnu::always_inline]] bool linear_of(const Insn& i, LinearAddr& va) {
+        const u64 off = offset_of(i);
+        if (i.addr == AddrMode::k64) [[likely]]
+            va = off + cpu.seg_base64[i.seg];
+        else if (!linear_legacy(i, off, Size, A, va)) [[unlikely]]
+            return false;
+        if (cpu.mem_checks) [[unlikely]]
+            return cpu.check_access(va, Size, A);
+        return true;
+    }
+    [[gnu::always_inline]] bool linear_legacy(const Insn& i, u64 off, unsigned size,
+                                              memory::Access access, LinearAddr& va) {
+        if (i.addr == AddrMode::k64In32) {
+            va = (off & 0xFFFFFFFF) + cpu.seg_base64[i.seg];
+            return true;
+        }
+        off &= i.addr == AddrMode::kLegacy16 ? 0xFFFF : 0xFFFFFFFF;
+        const SegReg s = static_cast<SegReg>(i.seg);
+        const auto& r = access == memory::Access::kWrite ? cpu.write_range[s] : cpu.read_range[s];
+        if (off < r.lo || off + size - 1 > r.hi) [[unlikely]]
+            return cpu.raise_error(s == kSs ? kSs12 : kGp, 0), false;
+        va = (cpu.seg[s].base + off) & 0xFFFFFFFF;
+        return true;
+    }
+
+    // --- memory operand ---
+    template <class T>
+    [[gnu::always_inline]] Maybe<T> load(const Insn& i) {
+        LinearAddr va;
+        T v{};
+        if (!linear_of<sizeof(T), memory::Access::kRead>(i, va)) [[unlikely]] return {v, false};
+        if (!cpu.mmu.load(va, v)) [[unlikely]]
+            return {v, cpu.access_failed(static_cast<SegReg>(i.seg))};
+        return {v, true};
+    }
+    template <class T>
+    [[gnu::always_inline]] bool store(const Insn& i, T v) {
+        LinearAddr va;
+        if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va)) [[unlikely]] return false;
+        if (!cpu.mmu.store(va, v)) [[unlikely]]
+            return cpu.access_failed(static_cast<SegReg>(i.seg));
+        return true;
+    }
+
+    // --- operands ---
+    template <class T, unsigned N>
+    [[gnu::always_inline]] Maybe<T> read(const Insn& i) {
+        static_assert(N < 2);
+        if constexpr (static_kind<N>() == OperandKind::kReg)
+            return {get_at<T>(i.reg[N]), true};
+        else if constexpr (static_kind<N>() == OperandKind::kImm)
+            return {static_cast<T>(i.imm), true};
+        else
+            return load<T>(i);
+    }
+    template <class T, unsigned N>
+    [[gnu::always_inline]] bool write(const Insn& i, T v) {
+        if constexpr (static_kind<N>() == OperandKind::kReg) {
+            set_at<T>(i.reg[N], v);
+            return true;
+        } else {
+            return store<T>(i, v);
+        }
+    }
+    template <class T, unsigned N>
+    [[gnu::always_inline]] Maybe<Place<T>> rmw(const Insn& i) {
+        if constexpr (static_kind<N>() == OperandKind::kReg) {
+            return {{get_at<T>(i.reg[N]), {}, i.reg[N], false}, true};
+        } else {
+            Maybe<Place<T>> p{{T{}, {}, 0, true}, true};
+            LinearAddr va;
+            if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va)) [[unlikely]] {
+                p.good = false;
+            } else if (!cpu.mmu.rmw_begin(va, p.value.memory, p.value.value)) [[unlikely]] {
+                p.good = cpu.access_failed(static_cast<SegReg>(i.seg));
+            }
+            return p;
+        }
+    }
+    template <class T>
+    [[gnu::always_inline]] void commit(const Place<T>& p, T v) {
+        if (p.in_memory)
+            cpu.mmu.rmw_end(p.memory, v);
+        else
+            set_at<T>(p.reg, v);
+    }
+    // The immediate as a plain number: decode-time, the same in every engine.
+    static u64 imm(const Insn& i) { return i.imm; }
+
+    // --- arithmetic: (value, flags); see alu.h ---
+    template <class T> Alu<T> add(T a, T b) { return alu::add(a, b); }
+    template <class T> Alu<T> sub(T a, T b) { return alu::sub(a, b); }
+    template <class T> Alu<T> adc(T a, T b) { return alu::adc(a, b, carry()); }
+    template <class T> Alu<T> sbb(T a, T b) { return alu::sbb(a, b, carry()); }
+    template <class T> Alu<T> and_(T a, T b) { return alu::logic<T>(a & b); }
+    template <class T> Alu<T> or_(T a, T b) { return alu::logic<T>(a | b); }
+    template <class T> Alu<T> xor_(T a, T b) { return alu::logic<T>(a ^ b); }
+    template <class T> T not_(T a) { return static_cast<T>(~a); }
+
+    // --- flags ---
+    bool carry() const { return cpu.cc & kCcCf; }
+    void set_flags(Cc f) { cpu.cc = f; }
+    // Replaces the flags in `mask`, keeps the others.
+    void set_flags(Cc f, Cc mask) { cpu.cc = static_cast<Cc>((cpu.cc & ~mask) | (f & mask)); }
+    Cc flags() const { return cpu.cc; }
+    // Condition code 0..15 as in the opcode of Jcc (SDM 2 appendix B.1.4.7).
+    template <unsigned C>
+    [[gnu::always_inline]] bool condition() const { return alu::condition<C>(cpu.cc); }
+
+    // --- choice ---
+    template <class T> T select(bool c, T a, T b) { return c ? a : b; }
+
+    // --- control ---
+    [[gnu::always_inline]] Step jump(u64 target) {
+        cpu.rip = target;
+        return Step::kJump;
+    }
+    [[gnu::always_inline]] Step jump_if(bool c, u64 target) {
+        if (!c) return Step::kNext;
+        cpu.rip = target;
+        return Step::kJump;
+    }
+
+    // --- stack ---
+    template <class T>
+    [[gnu::always_inline]] bool push(T v) {
+        const u64 mask = cpu.stack_mask;
+        const u64 sp = (cpu.gpr[kRsp] - sizeof(T)) & mask;
+        LinearAddr va;
+        if (!stack_linear<sizeof(T), memory::Access::kWrite>(sp, va)) [[unlikely]] return false;
+        if (!cpu.mmu.store(va, v)) [[unlikely]] return cpu.access_failed(kSs);
+        set_sp(sp);
+        return true;
+    }
+    // Reads the top of stack; the caller adds pop_done<T>() once nothing can fault any more.
+    template <class T>
+    [[gnu::always_inline]] Maybe<T> top(u64 extra = 0) {
+        LinearAddr va;
+        T v{};
+        const u64 sp = (cpu.gpr[kRsp] + extra) & cpu.stack_mask;
+        if (!stack_linear<sizeof(T), memory::Access::kRead>(sp, va)) [[unlikely]] return {v, false};
+        if (!cpu.mmu.load(va, v)) [[unlikely]] return {v, cpu.access_failed(kSs)};
+        return {v, true};
+    }
+    [[gnu::always_inline]] void drop(u64 bytes) {
+        set_sp((cpu.gpr[kRsp] + bytes) & cpu.stack_mask);
+    }
+    [[gnu::always_inline]] void set_sp(u64 sp) {
+        if (cpu.stack_mask == 0xFFFF) [[unlikely]]
+            cpu.gpr[kRsp] = (cpu.gpr[kRsp] & ~u64{0xFFFF}) | sp;
+        else
+            cpu.gpr[kRsp] = sp;  // 32-bit stacks: the upper half is not visible
+    }
+    template <unsigned Size, memory::Access A>
+    [[gnu::always_inline]] bool stack_linear(u64 sp, LinearAddr& va) {
+        if (cpu.mode.code64()) [[likely]] {
+            va = sp;
+        } else {
+            const auto& r = A == memory::Access::kWrite ? cpu.write_range[kSs] : cpu.read_range[kSs];
+            if (sp < r.lo || sp + Size - 1 > r.hi) [[unlikely]]
+                return cpu.raise_error(kSs12, 0), false;
+            va = (cpu.seg[kSs].base + sp) & 0xFFFFFFFF;
+        }
+        if (cpu.mem_checks) [[unlikely]] return cpu.check_access(va, Size, A);
+        return true;
+    }
+};
+
+// --- shapes: which operand forms and sizes a body is instantiated for ---
+template <OperandKind A, OperandKind B>
+struct Form {};
+
+template <unsigned Size>
+using UnsignedOf = std::conditional_t<Size == 0, u8, std::conditional_t<Size == 1, u16,
+                   std::conditional_t<Size == 2, u32, u64>>>;
+
+template <class Body, class T, OperandKind A, OperandKind B>
+Step value_handler(Cpu& cpu, const Insn& i) {
+    ValueEngine<A, B> e{cpu};
+    return Body::template run<T>(e, i);
+}
+
+// SizeMask: bit n allows operand size 1 << n bytes.
+template <unsigned SizeMask, class... Forms>
+struct Shape {
+    using Table = std::array<Handler, 64>;
+    template <class Body, unsigned Size, OperandKind A, OperandKind B>
+    static constexpr void put(Table& t, Form<A, B>) {
+        if constexpr (SizeMask & (1u << Size))
+            t[Size * 16 + static_cast<unsigned>(A) * 4 + static_cast<unsigned>(B)] =
+                &value_handler<Body, UnsignedOf<Size>, A, B>;
+    }
+    template <class Body>
+    static constexpr Table make() {
+        Table t{};
+        (put<Body, 0>(t, Forms{}), ...);
+        (put<Body, 1>(t, Forms{}), ...);
+        (put<Body, 2>(t, Forms{}), ...);
+        (put<Body, 3>(t, Forms{}), ...);
+        return t;
+    }
+};
+
+template <class Body, class S>
+Handler select_shape(const Insn& i) {
+    static constexpr auto kTable = S::template make<Body>();
+    return kTable[i.size_log2 * 16 + static_cast<unsigned>(i.kind(0)) * 4 +
+                  static_cast<unsigned>(i.kind(1))];
+}
+
+inline constexpr auto kN = OperandKind::kNone, kR = OperandKind::kReg, kM = OperandKind::kMem,
+                      kI = OperandKind::kImm;
+inline constexpr unsigned kSizeB = 1, kSizesWdq = 14, kSizesAll = 15, kSizesDq = 12;
+
+}  // namespace rm::cpu

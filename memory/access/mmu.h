@@ -1,0 +1,175 @@
+// One processor's view of memory by linear address: the inline TLB hit, the slow path behind it
+// (walk, refill, page crossing, MMIO, self-modifying code), and TLB invalidation.
+// Faults are values: an access returns false and leaves the reason in fault(). An access that fails
+// has changed no guest memory (both pages of a crossing store are checked before the first byte).
+// Canonicality of addresses is checked by the caller's slow path hook (see Cpu), segment limits
+// too.
+#pragma once
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "memory/paging/walker.h"
+#include "memory/physical/physical.h"
+#include "memory/tlb/tlb.h"
+
+namespace rm::memory {
+
+// The destination of a read-modify-write whose permission has been checked.
+struct RmwPlace {
+    u8* host = nullptr;      // plain RAM within one page: read and write here
+    PhysAddr first = 0;      // else: physical address of the first byte ...
+    PhysAddr second = 0;     // ... and of the first byte on the second page (if split != 0)
+    LinearAddr va = 0;       // for Owner::special_page
+    u8 size = 0, split = 0;  // split = bytes on the first page, 0 = all
+    u8 special = 0;          // bit 0: the first page, bit 1: the second page is the owner's
+};
+
+struct FlushFilter {  // every set member must match; an empty filter matches all
+    std::optional<u16> asid, pcid;
+    std::optional<u64> second_stage;
+    std::optional<LinearAddr> va;  // only the page (of any size) holding va
+    bool keep_global = false;
+    bool guest_only = false;  // only arrays with asid != 0 or second_stage != 0
+};
+
+class Mmu final : public PhysicalListener {
+public:
+    class Owner {
+    public:
+        enum class Special : u8 {
+            kNotMine,  // an ordinary page after all: memory is accessed as the map says
+            kDone,     // handled; a read has filled `value`
+            kFault,  // the access must not happen: it returns false with what set_fault() was given
+        };
+        virtual ~Owner() = default;
+        // Runs before each access to an MMIO window or a special page: the processor uses it to
+        // bring its clock up to date and to leave its current block after this instruction.
+        virtual void before_device_access() = 0;
+        // Bytes that hold decoded code are about to be written, by this processor or anyone else.
+        // Never crosses a page.
+        virtual void code_invalidated(PhysAddr addr, unsigned size) = 0;
+        // An access to a page named by set_special_page() (xAPIC page, VT "APIC-access page"),
+        // after all paging checks. size 1, 2, 4 or 8; wider accesses come in pieces. A
+        // read-modify-write comes as a read and then a write, which must not answer kFault any
+        // more. A fetch comes once with size 1; kDone makes it read ones.
+        virtual Special special_page(PhysAddr, LinearAddr, Access, unsigned size, u64& value) = 0;
+    };
+
+    Mmu(PhysicalMemory& memory, Owner& owner);
+    ~Mmu() override;
+
+    // --- context: called by cpu/system whenever CR0/CR3/CR4/EFER, ASID or the second stage change.
+    // Selects (or creates) the arrays of `tag`; never flushes by itself.
+    void set_context(const PagingContext& context, const SpaceTag& tag);
+    const PagingContext& context() const { return context_; }
+    const SpaceTag& tag() const { return tag_; }
+    void set_data_class(PrivClass priv) {  // class used by load/store/rmw below
+        data_class_ = priv;
+        data_ = arrays_[static_cast<unsigned>(priv)];
+    }
+    PrivClass data_class() const { return data_class_; }
+    void flush(const FlushFilter& filter);
+    void flush_all() { flush(FlushFilter{}); }
+    // The 4 KiB physical page whose accesses go to Owner::special_page (xAPIC base); ~0 = none.
+    void set_special_page(unsigned slot, PhysAddr page);  // slot 0: xAPIC, slot 1: VT APIC access
+
+    // --- data accesses with the current class ---
+    template <class T>
+    [[nodiscard, gnu::always_inline]] inline bool load(LinearAddr va, T& out) {
+        const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
+        if (e.read == ((va + sizeof(T) - 1) & kPageMask)) [[likely]] {
+            std::memcpy(&out, reinterpret_cast<const void*>(va + e.addend), sizeof(T));
+            return true;
+        }
+        return load_slow(va, &out, sizeof(T), data_class_);
+    }
+    template <class T>
+    [[nodiscard, gnu::always_inline]] inline bool store(LinearAddr va, T value) {
+        const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
+        if (e.write == ((va + sizeof(T) - 1) & kPageMask)) [[likely]] {
+            std::memcpy(reinterpret_cast<void*>(va + e.addend), &value, sizeof(T));
+            return true;
+        }
+        return store_slow(va, &value, sizeof(T), data_class_);
+    }
+    template <class T>
+    [[nodiscard, gnu::always_inline]] inline bool rmw_begin(LinearAddr va, RmwPlace& place,
+                                                            T& old) {
+        const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
+        if (e.write == ((va + sizeof(T) - 1) & kPageMask)) [[likely]] {
+            place.host = reinterpret_cast<u8*>(va + e.addend);
+            std::memcpy(&old, place.host, sizeof(T));
+            return true;
+        }
+        return rmw_begin_slow(va, place, &old, sizeof(T));
+    }
+    template <class T>
+    [[gnu::always_inline]] inline void rmw_end(const RmwPlace& place, T value) {
+        if (place.host) [[likely]]
+            std::memcpy(place.host, &value, sizeof(T));
+        else
+            rmw_end_slow(place, &value);
+    }
+
+    // --- explicit class: system accesses (descriptor tables, TSS, stacks of another level) ---
+    template <class T>
+    [[nodiscard]] bool load_as(PrivClass priv, LinearAddr va, T& out) {
+        return load_slow(va, &out, sizeof(T), priv);
+    }
+    template <class T>
+    [[nodiscard]] bool store_as(PrivClass priv, LinearAddr va, T value) {
+        return store_slow(va, &value, sizeof(T), priv);
+    }
+    // Any size up to a page each side of one border; 1..4096 bytes.
+    [[nodiscard]] bool load_bytes(PrivClass priv, LinearAddr va, void* out, unsigned size);
+    [[nodiscard]] bool store_bytes(PrivClass priv, LinearAddr va, const void* in, unsigned size);
+    // Would an access succeed? Sets A/D as the access would; fills fault() if not.
+    [[nodiscard]] bool probe(PrivClass priv, LinearAddr va, unsigned size, Access access);
+
+    // --- instruction fetch: host pointer to the byte at va and its machine address; the bytes up
+    // to the end of the page are readable. Null: fault() tells. MMIO code is fetched into a buffer.
+    const u8* fetch(LinearAddr va, PhysAddr& machine);
+    // Exec hit without a walk, for the block lookup's fast path; null = call fetch().
+    [[gnu::always_inline]] inline const u8* fetch_hit(LinearAddr va) const {
+        const TlbEntry& e = code_[(va >> 12) & (kTlbEntries - 1)];
+        return e.exec == (va & kPageMask) ? reinterpret_cast<const u8*>(va + e.addend) : nullptr;
+    }
+    void set_code_class(PrivClass priv);  // class for fetches (user or supervisor)
+
+    // --- bulk for rep string instructions: host pointer for [va, va+*bytes) within one page of
+    // plain RAM (writable and free of code for kWrite), or null: use load/store one by one.
+    u8* span(LinearAddr va, Access access, u64* bytes);
+
+    const WalkFault& fault() const { return fault_; }
+    void set_fault(const WalkFault& fault) { fault_ = fault; }
+
+    PhysicalMemory& memory() { return memory_; }
+
+    // PhysicalListener
+    void map_changed() override;
+    void code_written(PhysAddr addr, unsigned size) override;
+    void code_marked(PhysAddr frame) override;
+
+private:
+    [[nodiscard]] bool load_slow(LinearAddr va, void* out, unsigned size, PrivClass priv);
+    [[nodiscard]] bool store_slow(LinearAddr va, const void* in, unsigned size, PrivClass priv);
+    [[nodiscard]] bool rmw_begin_slow(LinearAddr va, RmwPlace& place, void* old, unsigned size);
+    void rmw_end_slow(const RmwPlace& place, const void* value);
+
+    PhysicalMemory& memory_;
+    Owner& owner_;
+    TlbEntry* data_ = nullptr;  // = arrays_[data_class_]
+    TlbEntry* code_ = nullptr;
+    TlbEntry* arrays_[kPrivClasses] = {};  // of the current tag
+    PrivClass data_class_ = PrivClass::kSupervisor;
+    PrivClass code_class_ = PrivClass::kSupervisor;
+    PagingContext context_;
+    SpaceTag tag_;
+    WalkFault fault_;
+    struct Spaces;
+    std::unique_ptr<Spaces> spaces_;
+};
+
+}  // namespace rm::memory

@@ -1,0 +1,42 @@
+// The soft TLB's layout: the contract between the interpreter, the translator and the refill code.
+// One array per (address-space tag, privilege class); an entry holds the whole way from a guest
+// virtual page to a host pointer with all permissions intersected (docs/architecture.md § TLB).
+//
+// Hit test for an access of `size` bytes at va, kind k:
+//     entry = array[(va >> 12) & (kTlbEntries - 1)];  entry.k == ((va + size - 1) & kPageMask)
+// then host = va + entry.addend. An access that crosses a page, a device page, a page whose write
+// must be noticed (code, not yet dirty) has a tag that never compares equal, so it misses by
+// itself.
+#pragma once
+#include "base/types.h"
+
+namespace rm::memory {
+
+inline constexpr unsigned kTlbEntries = 1024;
+inline constexpr u64 kTlbNoTag = 1;  // not page-aligned: equals no access
+
+struct TlbEntry {
+    u64 read = kTlbNoTag;
+    u64 write = kTlbNoTag;
+    u64 exec = kTlbNoTag;
+    u64 addend = 0;  // host address - guest virtual address
+};
+static_assert(sizeof(TlbEntry) == 32);
+
+// Who is accessing: selects the TLB array, so that a hit needs no privilege test.
+enum class PrivClass : u8 {
+    kSupervisor = 0,    // CPL < 3, or an implicit system access; SMAP applies
+    kUser = 1,          // CPL 3
+    kSupervisorAc = 2,  // CPL < 3 with EFLAGS.AC set: SMAP suspended for explicit accesses
+};
+inline constexpr unsigned kPrivClasses = 3;
+
+// Whose translations an array holds. VPID/ASID 0 is the host's.
+struct SpaceTag {
+    u16 asid = 0;          // VPID or ASID
+    u16 pcid = 0;          // 0 when CR4.PCIDE = 0
+    u64 second_stage = 0;  // EPTP or nCR3; 0 = none
+    bool operator==(const SpaceTag&) const = default;
+};
+
+}  // namespace rm::memory
