@@ -73,6 +73,8 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     // --- pending work ---
     Raised raised;              // valid after a body returned kFault
     u32 attention = 0;          // kAttn*: checked at every block boundary
+    bool triple_faulted = false;  // run() returns kTripleFault until reset
+    bool debug_stop = false;      // a debugger asks run() to return kDebug; set with kAttnStop
     u64 pending_db = 0;         // DR6 bits of traps that happened in the instruction just retired
     bool intr_pin = false;      // level of the local APIC's INTR output
     u8 sipi_vector = 0;

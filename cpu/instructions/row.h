@@ -15,7 +15,7 @@ namespace rm::cpu {
 
 // Tells apart instructions that share a mnemonic (MOV, MOVSD, PADDB mm/xmm ...): the most special
 // register class among the explicit operands.
-enum class Variant : u8 { kGeneral, kSegment, kControl, kDebug, kX87, kMmx, kXmm };
+enum class Variant : u8 { kGeneral, kSegment, kControl, kDebug, kX87, kMmx, kXmm, kFar };
 
 // Decode-time checks, all functions of the mode word. Tested in this order.
 enum Check : u16 {

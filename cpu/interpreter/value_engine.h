@@ -70,9 +70,10 @@ struct ValueEngine {
         return i.addr == AddrMode::k64 ? off
                : i.addr == AddrMode::kLegacy16 ? (off & 0xFFFF) : (off & 0xFFFFFFFF);
     }
+    // extra: added to the offset before truncation (bit strings, multi-part operands).
     template <unsigned Size, memory::Access A>
-    [[gnu::always_inline]] bool linear_of(const Insn& i, LinearAddr& va) {
-        const u64 off = offset_of(i);
+    [[gnu::always_inline]] bool linear_of(const Insn& i, LinearAddr& va, u64 extra = 0) {
+        const u64 off = offset_of(i) + extra;
         if (i.addr == AddrMode::k64) [[likely]]
             va = off + cpu.seg_base64[i.seg];
         else if (!linear_legacy(i, off, Size, A, va)) [[unlikely]]
@@ -91,25 +92,26 @@ struct ValueEngine {
         const SegReg s = static_cast<SegReg>(i.seg);
         const auto& r = access == memory::Access::kWrite ? cpu.write_range[s] : cpu.read_range[s];
         if (off < r.lo || off + size - 1 > r.hi) [[unlikely]]
-            return cpu.raise_error(s == kSs ? kSs12 : kGp, 0), false;
+            return (void)cpu.raise_error(s == kSs ? kSs12 : kGp, 0), false;
         va = (cpu.seg[s].base + off) & 0xFFFFFFFF;
         return true;
     }
 
     // --- memory operand ---
     template <class T>
-    [[gnu::always_inline]] Maybe<T> load(const Insn& i) {
+    [[gnu::always_inline]] Maybe<T> load(const Insn& i, u64 extra = 0) {
         LinearAddr va;
         T v{};
-        if (!linear_of<sizeof(T), memory::Access::kRead>(i, va)) [[unlikely]] return {v, false};
+        if (!linear_of<sizeof(T), memory::Access::kRead>(i, va, extra)) [[unlikely]]
+            return {v, false};
         if (!cpu.mmu.load(va, v)) [[unlikely]]
             return {v, cpu.access_failed(static_cast<SegReg>(i.seg))};
         return {v, true};
     }
     template <class T>
-    [[gnu::always_inline]] bool store(const Insn& i, T v) {
+    [[gnu::always_inline]] bool store(const Insn& i, T v, u64 extra = 0) {
         LinearAddr va;
-        if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va)) [[unlikely]] return false;
+        if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va, extra)) [[unlikely]] return false;
         if (!cpu.mmu.store(va, v)) [[unlikely]]
             return cpu.access_failed(static_cast<SegReg>(i.seg));
         return true;
@@ -137,18 +139,21 @@ struct ValueEngine {
     }
     template <class T, unsigned N>
     [[gnu::always_inline]] Maybe<Place<T>> rmw(const Insn& i) {
-        if constexpr (static_kind<N>() == OperandKind::kReg) {
+        if constexpr (static_kind<N>() == OperandKind::kReg)
             return {{get_at<T>(i.reg[N]), {}, i.reg[N], false}, true};
-        } else {
-            Maybe<Place<T>> p{{T{}, {}, 0, true}, true};
-            LinearAddr va;
-            if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va)) [[unlikely]] {
-                p.good = false;
-            } else if (!cpu.mmu.rmw_begin(va, p.value.memory, p.value.value)) [[unlikely]] {
-                p.good = cpu.access_failed(static_cast<SegReg>(i.seg));
-            }
-            return p;
+        else
+            return rmw_memory<T>(i);
+    }
+    template <class T>
+    [[gnu::always_inline]] Maybe<Place<T>> rmw_memory(const Insn& i, u64 extra = 0) {
+        Maybe<Place<T>> p{{T{}, {}, 0, true}, true};
+        LinearAddr va;
+        if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va, extra)) [[unlikely]] {
+            p.good = false;
+        } else if (!cpu.mmu.rmw_begin(va, p.value.memory, p.value.value)) [[unlikely]] {
+            p.good = cpu.access_failed(static_cast<SegReg>(i.seg));
         }
+        return p;
     }
     template <class T>
     [[gnu::always_inline]] void commit(const Place<T>& p, T v) {
@@ -156,6 +161,10 @@ struct ValueEngine {
             cpu.mmu.rmw_end(p.memory, v);
         else
             set_at<T>(p.reg, v);
+    }
+    template <class T>
+    void set_at_if(bool c, u8 offset, T v) {
+        if (c) set_at<T>(offset, v);
     }
     // The immediate as a plain number: decode-time, the same in every engine.
     static u64 imm(const Insn& i) { return i.imm; }
@@ -169,6 +178,56 @@ struct ValueEngine {
     template <class T> Alu<T> or_(T a, T b) { return alu::logic<T>(a | b); }
     template <class T> Alu<T> xor_(T a, T b) { return alu::logic<T>(a ^ b); }
     template <class T> T not_(T a) { return static_cast<T>(~a); }
+    // Shifts and rotates take the flags before, because a count of zero keeps them.
+    template <class T> Alu<T> shl(T a, u8 n) { return alu::shl(a, n, cpu.cc); }
+    template <class T> Alu<T> shr(T a, u8 n) { return alu::shr(a, n, cpu.cc); }
+    template <class T> Alu<T> sar(T a, u8 n) { return alu::sar(a, n, cpu.cc); }
+    template <class T> Alu<T> rol(T a, u8 n) { return alu::rol(a, n, cpu.cc); }
+    template <class T> Alu<T> ror(T a, u8 n) { return alu::ror(a, n, cpu.cc); }
+    template <class T> Alu<T> rcl(T a, u8 n) { return alu::rcl(a, n, cpu.cc); }
+    template <class T> Alu<T> rcr(T a, u8 n) { return alu::rcr(a, n, cpu.cc); }
+    template <class T> Alu<T> shld(T a, T b, u8 n) { return alu::shld(a, b, n, cpu.cc); }
+    template <class T> Alu<T> shrd(T a, T b, u8 n) { return alu::shrd(a, b, n, cpu.cc); }
+    template <class T> AluWide<T> mul(T a, T b) { return alu::mul(a, b); }
+    template <class T> AluWide<T> imul(T a, T b) { return alu::imul(a, b); }
+    // Quotient and remainder of high:low / divisor. Not ok: #DE is raised.
+    template <class T> Maybe<Division<T>> div(T high, T low, T divisor) {
+        Division<T> d{};
+        if (alu::div(high, low, divisor, d)) [[likely]] return {d, true};
+        return (void)cpu.raise(kDe), Maybe<Division<T>>{d, false};
+    }
+    template <class T> Maybe<Division<T>> idiv(T high, T low, T divisor) {
+        Division<T> d{};
+        if (alu::idiv(high, low, divisor, d)) [[likely]] return {d, true};
+        return (void)cpu.raise(kDe), Maybe<Division<T>>{d, false};
+    }
+    template <class T> Alu<T> bsf(T a, T old) { return alu::bsf(a, old); }
+    template <class T> Alu<T> bsr(T a, T old) { return alu::bsr(a, old); }
+    template <class T> Alu<T> popcnt(T a) { return alu::popcnt(a); }
+    template <class T> Alu<T> lzcnt(T a) { return alu::lzcnt(a); }
+    template <class T> T bswap(T a) { return alu::bswap(a); }
+    // Bits by run-time position (already reduced modulo the operand size).
+    template <class T> T low_bits(T v, unsigned mask) { return static_cast<T>(v & mask); }
+    template <class T> bool bit_of(T v, T position) { return (v >> position) & 1; }
+    template <class T> T bit_mask(T position) { return static_cast<T>(T{1} << position); }
+    // Byte offset of the T-sized word that holds bit `index` (signed) of a bit string.
+    template <class T> u64 bit_string_offset(T index) {
+        const i64 n = static_cast<std::make_signed_t<T>>(index);
+        constexpr unsigned kShift = sizeof(T) == 2 ? 4 : sizeof(T) == 4 ? 5 : 6;
+        return static_cast<u64>((n >> kShift) * static_cast<i64>(sizeof(T)));
+    }
+    void set_carry(bool c) { cpu.cc = static_cast<Cc>((cpu.cc & ~kCcCf) | (c ? kCcCf : 0)); }
+    // Decode-time constants as values.
+    template <class T> T constant(T v) { return v; }
+    u8 constant8(u8 v) { return v; }
+    u64 constant64(u64 v) { return v; }
+    // Widening and narrowing of values.
+    template <class To, class From> To zero_extend(From v) { return static_cast<To>(v); }
+    template <class To, class From> To sign_extend(From v) {
+        return static_cast<To>(static_cast<std::make_signed_t<To>>(
+            static_cast<std::make_signed_t<From>>(v)));
+    }
+    template <class To, class From> To truncate(From v) { return static_cast<To>(v); }
 
     // --- flags ---
     bool carry() const { return cpu.cc & kCcCf; }
@@ -182,14 +241,42 @@ struct ValueEngine {
 
     // --- choice ---
     template <class T> T select(bool c, T a, T b) { return c ? a : b; }
+    template <class T> bool equal(T a, T b) { return a == b; }
+    bool not_bool(bool c) { return !c; }
+    bool and_bool(bool a, bool b) { return a && b; }
+    bool constant_bool(bool c) { return c; }
+    // A conditional register write; a false condition leaves even the upper half alone.
+    template <class T> void set_gpr_if(bool c, unsigned r, T v) {
+        if (c) set_gpr<T>(r, v);
+    }
 
-    // --- control ---
+    void set_direction(bool d) {
+        cpu.flags_other = d ? cpu.flags_other | kFlagDf : cpu.flags_other & ~kFlagDf;
+    }
+    u8 flags_low() const { return static_cast<u8>(cpu.cc >> 8); }
+    void set_flags_low(u8 v) {
+        cpu.cc = static_cast<Cc>((cpu.cc & kCcOf) | ((v & 0xD5) << 8) | kCcFixed);
+    }
+
+    // --- control: near transfers check the target before anything is written (SDM 2, JMP) ---
+    [[gnu::always_inline]] bool target_ok(u64 target) {
+        if (cpu.mode.code64()) [[likely]] {
+            if (static_cast<u64>(static_cast<i64>(target << 16) >> 16) == target) [[likely]]
+                return true;
+        } else if (target <= cpu.seg[kCs].limit) [[likely]] {
+            return true;
+        }
+        return (void)cpu.raise_gp(0), false;
+    }
+    u64 next_rip(const Insn& i) const { return cpu.next_rip(i); }
+    Step undefined_opcode() { return cpu.raise_ud(); }
     [[gnu::always_inline]] Step jump(u64 target) {
         cpu.rip = target;
         return Step::kJump;
     }
     [[gnu::always_inline]] Step jump_if(bool c, u64 target) {
         if (!c) return Step::kNext;
+        if (!target_ok(target)) [[unlikely]] return Step::kFault;
         cpu.rip = target;
         return Step::kJump;
     }
@@ -215,6 +302,10 @@ struct ValueEngine {
         if (!cpu.mmu.load(va, v)) [[unlikely]] return {v, cpu.access_failed(kSs)};
         return {v, true};
     }
+    // The value at stack offset `sp` (LEAVE).
+    template <class T>
+    Maybe<T> top_at(u64 sp) { return top<T>(sp - cpu.gpr[kRsp]); }
+    void move_stack(u64 sp, u64 bytes) { set_sp((sp + bytes) & cpu.stack_mask); }
     [[gnu::always_inline]] void drop(u64 bytes) {
         set_sp((cpu.gpr[kRsp] + bytes) & cpu.stack_mask);
     }
@@ -231,7 +322,7 @@ struct ValueEngine {
         } else {
             const auto& r = A == memory::Access::kWrite ? cpu.write_range[kSs] : cpu.read_range[kSs];
             if (sp < r.lo || sp + Size - 1 > r.hi) [[unlikely]]
-                return cpu.raise_error(kSs12, 0), false;
+                return (void)cpu.raise_error(kSs12, 0), false;
             va = (cpu.seg[kSs].base + sp) & 0xFFFFFFFF;
         }
         if (cpu.mem_checks) [[unlikely]] return cpu.check_access(va, Size, A);

@@ -1,0 +1,314 @@
+#include "cpu/decode/decoder.h"
+
+#include <Zydis/Zydis.h>
+
+#include <cstring>
+
+#include "base/log.h"
+#include "cpu/cpu.h"
+
+namespace rm::cpu {
+
+namespace {
+
+// --- handlers of instructions that cannot run ---
+Step raise_ud_handler(Cpu& cpu, const Insn&) { return cpu.raise_ud(); }
+Step raise_nm_handler(Cpu& cpu, const Insn&) { return cpu.raise_nm(); }
+Step raise_gp_handler(Cpu& cpu, const Insn&) { return cpu.raise_gp(0); }
+
+// Runs an instruction whose class the current profile intercepts, always or sometimes.
+Step intercept_handler(Cpu& cpu, const Insn& i) {
+    const Row& row = instruction_rows()[i.row];
+    if (Step s = cpu.vt->intercept(cpu, i, row.intercept); s != Step::kNext) return s;
+    // The body must see the block left afterwards only where its own row says so.
+    return row.select(i)(cpu, i);
+}
+// As above where the intercept comes before the privilege check.
+Step intercept_before_cpl_handler(Cpu& cpu, const Insn& i) {
+    const Row& row = instruction_rows()[i.row];
+    if (Step s = cpu.vt->intercept(cpu, i, row.intercept); s != Step::kNext) return s;
+    if (cpu.cpl != 0) return cpu.raise_gp(0);
+    return row.select(i)(cpu, i);
+}
+
+// The mode checks of a row, in the order of enum Check. Null: none fails.
+Handler failing_check(u16 checks, Mode mode) {
+    const bool em = mode.has(Mode::kEm), ts = mode.has(Mode::kTs), mp = mode.has(Mode::kMp);
+    if ((checks & kProtectedOnly) && mode.real_or_v86()) return raise_ud_handler;
+    if ((checks & kMmxCheck) && em) return raise_ud_handler;
+    if ((checks & kSseCheck) && (em || !mode.has(Mode::kOsfxsr))) return raise_ud_handler;
+    if ((checks & (kXsaveCheck | kOsxsaveOnly)) && !mode.has(Mode::kOsxsave))
+        return raise_ud_handler;
+    if ((checks & (kX87 | kFxsaveCheck)) && (em || ts)) return raise_nm_handler;
+    if ((checks & (kMmxCheck | kSseCheck | kXsaveCheck)) && ts) return raise_nm_handler;
+    if ((checks & kWaitCheck) && mp && ts) return raise_nm_handler;
+    return nullptr;
+}
+
+u8 gpr8_offset(ZydisRegister r) {
+    const unsigned n = r - ZYDIS_REGISTER_AL;
+    if (n < 4) return static_cast<u8>(n * 8);
+    if (n < 8) return static_cast<u8>((n - 4) * 8 + 1);
+    return static_cast<u8>((n - 4) * 8);
+}
+
+u8 gpr_number(ZydisRegister r) {
+    return r == ZYDIS_REGISTER_NONE ? u8{kZeroReg} : static_cast<u8>(ZydisRegisterGetId(r));
+}
+
+// Register operand as Insn::reg wants it; raises the variant to the most special class seen.
+u8 register_operand(ZydisRegister r, Variant& variant) {
+    auto at_least = [&](Variant v) {
+        if (v > variant) variant = v;
+    };
+    switch (ZydisRegisterGetClass(r)) {
+        case ZYDIS_REGCLASS_GPR8: return gpr8_offset(r);
+        case ZYDIS_REGCLASS_GPR16:
+        case ZYDIS_REGCLASS_GPR32:
+        case ZYDIS_REGCLASS_GPR64: return static_cast<u8>(ZydisRegisterGetId(r) * 8);
+        case ZYDIS_REGCLASS_SEGMENT: at_least(Variant::kSegment); break;
+        case ZYDIS_REGCLASS_CONTROL: at_least(Variant::kControl); break;
+        case ZYDIS_REGCLASS_DEBUG: at_least(Variant::kDebug); break;
+        case ZYDIS_REGCLASS_X87: at_least(Variant::kX87); break;
+        case ZYDIS_REGCLASS_MMX: at_least(Variant::kMmx); break;
+        case ZYDIS_REGCLASS_XMM: at_least(Variant::kXmm); break;
+        default: break;
+    }
+    return static_cast<u8>(ZydisRegisterGetId(r));
+}
+
+u8 segment_number(ZydisRegister r) {
+    switch (r) {
+        case ZYDIS_REGISTER_ES: return kEs;
+        case ZYDIS_REGISTER_CS: return kCs;
+        case ZYDIS_REGISTER_SS: return kSs;
+        case ZYDIS_REGISTER_FS: return kFs;
+        case ZYDIS_REGISTER_GS: return kGs;
+        default: return kDs;
+    }
+}
+
+u8 size_code(unsigned bits) {
+    switch (bits) {
+        case 8: return 0;
+        case 16: return 1;
+        case 32: return 2;
+        case 64: return 3;
+        case 128: return 4;
+        case 80: return 5;
+        default: return 6;
+    }
+}
+
+bool is_string(const ZydisDecodedInstruction& z) {
+    return z.meta.category == ZYDIS_CATEGORY_STRINGOP ||
+           z.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
+}
+
+}  // namespace
+
+struct Decoder::Impl {
+    const Model& model;
+    ZydisDecoder zydis[3];  // 16, 32, 64 bits
+    ZydisFormatter formatter;
+
+    explicit Impl(const Model& m) : model(m) {
+        const ZydisMachineMode modes[3] = {ZYDIS_MACHINE_MODE_LEGACY_16,
+                                           ZYDIS_MACHINE_MODE_LEGACY_32,
+                                           ZYDIS_MACHINE_MODE_LONG_64};
+        const ZydisStackWidth widths[3] = {ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32,
+                                           ZYDIS_STACK_WIDTH_64};
+        for (unsigned n = 0; n < 3; ++n) {
+            ZydisDecoderInit(&zydis[n], modes[n], widths[n]);
+            // Without the feature, F3 0F BC/BD and the MPX and CET opcodes mean what they meant before.
+            ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+            ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_LZCNT,
+                                   m.features.has(Feature::k_abm));
+            ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_TZCNT, ZYAN_FALSE);
+            ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
+            ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+            if (m.vendor == Vendor::kAmd)
+                ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_AMD_BRANCHES, ZYAN_TRUE);
+        }
+        ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    }
+
+    static void set_operands(const ZydisDecodedInstruction& z, const ZydisDecodedOperand* ops,
+                             u64 rip, Insn& out, Variant& variant);
+    static void set_memory(const ZydisDecodedInstruction& z, const ZydisDecodedOperand& op, u64 rip,
+                           Insn& out);
+    static void set_immediate(const ZydisDecodedInstruction& z, const ZydisDecodedOperand& op,
+                              u64 rip, Insn& out, bool first);
+    void choose_handler(const Row& row, Mode mode, const Virtualization* vt, Insn& out) const;
+};
+
+Decoder::Decoder(const Model& model) : impl_(std::make_unique<Impl>(model)) {}
+Decoder::~Decoder() = default;
+
+void Decoder::Impl::set_memory(const ZydisDecodedInstruction& z, const ZydisDecodedOperand& op,
+                               u64 rip, Insn& out) {
+    out.seg = segment_number(op.mem.segment);
+    out.mem_size_log2 = size_code(op.size);
+    out.disp = op.mem.disp.has_displacement ? static_cast<u64>(op.mem.disp.value) : 0;
+    if (op.mem.base == ZYDIS_REGISTER_RIP || op.mem.base == ZYDIS_REGISTER_EIP) {
+        out.disp += rip + z.length;
+    } else {
+        out.base = gpr_number(op.mem.base);
+        // POP computes its destination with the incremented stack pointer (SDM 2, POP).
+        if (z.mnemonic == ZYDIS_MNEMONIC_POP && out.base == kRsp) out.disp += z.operand_width / 8;
+    }
+    if (op.mem.index != ZYDIS_REGISTER_NONE) {
+        out.index = gpr_number(op.mem.index);
+        out.scale = static_cast<u8>(std::countr_zero(op.mem.scale));
+    }
+}
+
+void Decoder::Impl::set_immediate(const ZydisDecodedInstruction& z, const ZydisDecodedOperand& op,
+                                  u64 rip, Insn& out, bool first) {
+    if (op.imm.is_relative) {
+        const u64 mask = low_mask(z.operand_width);
+        out.imm = (rip + z.length + static_cast<u64>(op.imm.value.s)) & mask;
+    } else if (first) {
+        out.imm = op.imm.is_signed ? static_cast<u64>(op.imm.value.s) : op.imm.value.u;
+    } else {
+        out.imm |= op.imm.value.u << 32;  // ENTER's level, EXTRQ/INSERTQ's second byte
+    }
+}
+
+void Decoder::Impl::set_operands(const ZydisDecodedInstruction& z, const ZydisDecodedOperand* ops,
+                                 u64 rip, Insn& out, Variant& variant) {
+    bool immediate_seen = false, memory_seen = false;
+    for (unsigned n = 0; n < z.operand_count_visible && n < 4; ++n) {
+        const ZydisDecodedOperand& op = ops[n];
+        OperandKind kind = OperandKind::kNone;
+        switch (op.type) {
+            case ZYDIS_OPERAND_TYPE_REGISTER:
+                kind = OperandKind::kReg;
+                if (n < 3) out.reg[n] = register_operand(op.reg.value, variant);
+                if (n == 1 && !memory_seen) out.mem_size_log2 = size_code(op.size);
+                break;
+            case ZYDIS_OPERAND_TYPE_MEMORY:
+                kind = OperandKind::kMem;
+                memory_seen = true;
+                set_memory(z, op, rip, out);
+                break;
+            case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+                kind = OperandKind::kImm;
+                set_immediate(z, op, rip, out, !immediate_seen);
+                immediate_seen = true;
+                break;
+            case ZYDIS_OPERAND_TYPE_POINTER:
+                kind = OperandKind::kImm;
+                out.imm = op.ptr.offset;
+                out.disp = op.ptr.segment;
+                break;
+            default: break;
+        }
+        out.kinds |= static_cast<u8>(static_cast<u8>(kind) << (2 * n));
+    }
+}
+
+void Decoder::Impl::choose_handler(const Row& row, Mode mode, const Virtualization* vt,
+                                   Insn& out) const {
+    const Handler body = model.features.has(row.feature) ? row.select(out) : nullptr;
+    if (!body) {
+        out.fn = raise_ud_handler;
+        return;
+    }
+    if (Handler h = failing_check(row.checks, mode)) {
+        out.fn = h;
+        return;
+    }
+    const bool intercepted = mode.guest() && row.intercept != Intercept::kNone &&
+                             vt->answer(mode.profile(), row.intercept) != InterceptAnswer::kNever;
+    const bool needs_cpl0 = (row.checks & kCpl0) && mode.cpl() != 0;
+    if (intercepted && (row.checks & kInterceptBeforeCpl) && (row.checks & kCpl0))
+        out.fn = intercept_before_cpl_handler;
+    else if (needs_cpl0)
+        out.fn = raise_gp_handler;
+    else
+        out.fn = intercepted ? intercept_handler : body;
+}
+
+Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_rip, u16 offset,
+                                const Virtualization* vt, Insn& out) {
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    out = Insn{};
+    out.offset = offset;
+    const unsigned available = bytes.size() < 15 ? static_cast<unsigned>(bytes.size()) : 15;
+    const ZyanStatus status = ZydisDecoderDecodeFull(
+        &impl_->zydis[mode.code_size_log2() - 1], bytes.data(), available, &z, ops);
+    out.row = 0xFFFF;
+    out.length = 1;
+    if (status == ZYDIS_STATUS_NO_MORE_DATA) {
+        if (available < 15) return Status::kNeedMore;
+        out.fn = raise_gp_handler;  // longer than 15 bytes (SDM 3A 6.15, #GP)
+        return Status::kOk;
+    }
+    if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) {
+        out.fn = raise_gp_handler;
+        return Status::kOk;
+    }
+    if (!ZYAN_SUCCESS(status)) {
+        out.fn = raise_ud_handler;
+        return Status::kOk;
+    }
+    out.length = z.length;
+    out.size_log2 = size_code(z.operand_width ? z.operand_width : 32);
+    out.addr = z.address_width == 64 ? AddrMode::k64
+               : mode.code64()       ? AddrMode::k64In32
+               : z.address_width == 32 ? AddrMode::kLegacy32
+                                       : AddrMode::kLegacy16;
+    for (unsigned n = 0; n < z.raw.prefix_count; ++n) {
+        switch (z.raw.prefixes[n].value) {
+            case 0xF3: out.prefixes = (out.prefixes & ~kPrefixRepne) | kPrefixRep; break;
+            case 0xF2: out.prefixes = (out.prefixes & ~kPrefixRep) | kPrefixRepne; break;
+            case 0xF0: out.prefixes |= kPrefixLock; break;
+            case 0x66: out.prefixes |= kPrefixOpSize; break;
+            case 0x26: if (!mode.code64()) out.seg = kEs; break;
+            case 0x2E: if (!mode.code64()) out.seg = kCs; break;
+            case 0x36: if (!mode.code64()) out.seg = kSs; break;
+            case 0x3E: if (!mode.code64()) out.seg = kDs; break;
+            case 0x64: out.seg = kFs; break;
+            case 0x65: out.seg = kGs; break;
+            default: break;
+        }
+    }
+    Variant variant = Variant::kGeneral;
+    if (!is_string(z)) {
+        Impl::set_operands(z, ops, block_rip + offset, out, variant);
+        if (z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) variant = Variant::kFar;
+    }
+    const Row* row = find_row(z.mnemonic, variant);
+    if (!row) {
+        log::write(log::Item::kUnimp, "%s at rip %llx is not in the instruction table: #UD\n",
+                   ZydisMnemonicGetString(z.mnemonic),
+                   static_cast<unsigned long long>(block_rip + offset));
+        out.fn = raise_ud_handler;
+        return Status::kOk;
+    }
+    out.row = static_cast<u16>(row - instruction_rows().data());
+    impl_->choose_handler(*row, mode, vt, out);
+    return Status::kOk;
+}
+
+std::string Decoder::disassemble(std::span<const u8> bytes, Mode mode, u64 rip, unsigned* length) {
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    if (length) *length = 0;
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&impl_->zydis[mode.code_size_log2() - 1], bytes.data(),
+                                             bytes.size(), &z, ops)))
+        return "(bad)";
+    char text[160];
+    ZydisFormatterFormatInstruction(&impl_->formatter, &z, ops, z.operand_count_visible, text,
+                                    sizeof text, rip, nullptr);
+    if (length) *length = z.length;
+    return text;
+}
+
+Ending ending_of(const Insn& insn) {
+    return insn.row == 0xFFFF ? Ending::kBranch : instruction_rows()[insn.row].ending;
+}
+
+}  // namespace rm::cpu

@@ -1,0 +1,64 @@
+// Decoded blocks: straight runs of Insns ending at a branch, a mode-changing instruction, the page's
+// end or kMaxInsns. Keyed by (host pointer of the first byte = physical location, rip, mode word).
+// Blocks of a frame are dropped when a store touches a 64-byte line they cover.
+// An instruction that crosses a page border gets a block of its own that is never reused.
+#pragma once
+#include <unordered_map>
+#include <vector>
+
+#include "cpu/cpu.h"
+#include "cpu/decode/decoder.h"
+
+namespace rm::cpu {
+
+struct Block {
+    const u8* host = nullptr;  // null: dropped, must not be found again
+    u64 rip = 0;
+    Mode mode;
+    u32 bytes = 0;
+    PhysAddr machine = 0;
+    u32 count = 0;
+    Block* next_hash = nullptr;
+    Block* next_in_frame = nullptr;
+    Insn insns[];  // count of them
+};
+
+class BlockCache {
+public:
+    static constexpr unsigned kMaxInsns = 32;
+
+    explicit BlockCache(Cpu& cpu);
+    ~BlockCache();
+    // The block at cpu.rip, decoded if need be. Null: cpu.raised holds a fetch fault.
+    Block* find();
+    // Blocks overlapping the 64-byte lines of [addr, addr+size) are dropped.
+    void invalidate(PhysAddr addr, unsigned size);
+    // Drops everything (map changed: host pointers are stale).
+    void flush();
+    Decoder& decoder() { return decoder_; }
+    u64 decoded_blocks = 0, invalidations = 0;
+
+private:
+    static constexpr unsigned kHashBits = 16;
+    static constexpr std::size_t kArenaBytes = std::size_t{64} << 20;
+
+    unsigned slot(u64 rip, Mode mode) const {
+        return static_cast<unsigned>((rip ^ (rip >> 15) ^ (u64{mode.word} * 0x9E3779B1u >> 13)) &
+                                     ((1u << kHashBits) - 1));
+    }
+    LinearAddr fetch_linear() const;
+    Block* build(LinearAddr linear, const u8* host, PhysAddr machine);
+    Block* build_crossing(LinearAddr linear, const u8* host, unsigned on_first);
+    Block* allocate(unsigned insns);
+    void drop(Block* block);
+
+    Cpu& cpu_;
+    Decoder decoder_;
+    std::vector<Block*> hash_;
+    std::unordered_map<u64, Block*> frames_;  // by frame number
+    std::unique_ptr<u8[]> arena_;
+    std::size_t used_ = 0;
+    alignas(16) u8 single_[sizeof(Block) + sizeof(Insn)];  // page-crossing and MMIO code
+};
+
+}  // namespace rm::cpu

@@ -1,0 +1,127 @@
+// The run loop: finds blocks, runs them up to an exact tick, and does the boundary work between
+// them. Faults, traps, shadows and stop conditions are all decided here, never inside a body.
+#include "cpu/events/events.h"
+#include "cpu/interpreter/block_cache.h"
+#include "cpu/system/system.h"
+
+namespace rm::cpu {
+
+Cpu::Cpu(const Model& m, const CpuConfig& c, memory::PhysicalMemory& mem, memory::IoBus& bus,
+         LocalApicPort& apic, VirtualClock& vclock)
+    : model(m), config(c), memory(mem), mmu(mem, *this), io(bus), lapic(apic), clock(vclock) {
+    blocks = std::make_unique<BlockCache>(*this);
+    reset();
+}
+
+Cpu::~Cpu() = default;
+
+void Cpu::before_device_access() { leave_block(); }
+
+void Cpu::code_invalidated(PhysAddr addr, unsigned size) {
+    blocks->invalidate(addr, size);
+    leave_block();  // the running block may be among them
+}
+
+namespace {
+
+// Conditions under which instructions are run one by one.
+bool single_step(const Cpu& cpu) {
+    return cpu.shadow || (cpu.flags_other & (kFlagTf | kFlagRf)) || (cpu.dr7 & 0xFF) ||
+           cpu.insn_observer;
+}
+
+// State after the last instruction run, `last`, ended with `step`.
+void finish(Cpu& cpu, const Insn& last, Step step) {
+    const u64 done = static_cast<u64>(&last - cpu.block_first) + 1;
+    switch (step) {
+        case Step::kNext:
+        case Step::kEnd: cpu.rip = cpu.next_rip(last); break;
+        case Step::kJump:
+        case Step::kVmExit: break;
+        case Step::kAgain:
+        case Step::kFault: cpu.rip = cpu.rip_of(last); break;
+    }
+    cpu.ip = nullptr;
+    // A REP piece has added its iterations to tick_base itself.
+    cpu.tick_base += step == Step::kAgain ? done - 1 : done;
+    if (step == Step::kFault) handle_fault(cpu);
+}
+
+void run_block(Cpu& cpu, const Block& block, u64 limit) {
+    cpu.block_rip = block.rip;
+    cpu.block_first = block.insns;
+    const Insn* i = block.insns;
+    cpu.ip_end = i + (block.count < limit ? block.count : limit);
+    Step step;
+    do {
+        cpu.ip = i;
+        step = i->fn(cpu, *i);
+        ++i;
+    } while (step == Step::kNext && i < cpu.ip_end);
+    finish(cpu, i[-1], step);
+}
+
+bool loads_rf(const Insn& i) {
+    if (i.row == 0xFFFF) return false;
+    const Intercept id = instruction_rows()[i.row].intercept;
+    return id == Intercept::kIRET || id == Intercept::kRSM;
+}
+
+// One instruction with everything that looks at single instructions: shadows, TF, RF, breakpoints.
+void run_single(Cpu& cpu, const Block& block) {
+    const u8 shadow = cpu.shadow;
+    const bool trap = cpu.flags_other & kFlagTf;
+    const LinearAddr linear = cpu.mode.code64() ? cpu.rip : (cpu.seg[kCs].base + cpu.rip) & 0xFFFFFFFF;
+    if (const u64 hits = instruction_breakpoints(cpu, linear)) {
+        Event db{.vector = kDb, .payload = hits};
+        cpu.block_rip = block.rip;
+        cpu.raised = {Raised::Kind::kEvent, db};
+        ++cpu.tick_base;
+        handle_fault(cpu);
+        return;
+    }
+    cpu.block_rip = block.rip;
+    cpu.block_first = block.insns;
+    const Insn& i = block.insns[0];
+    cpu.ip = &i;
+    cpu.ip_end = &i + 1;
+    if (cpu.insn_observer) cpu.insn_observer->before_insn(cpu, i);
+    const bool had_rf = cpu.flags_other & kFlagRf;
+    const Step step = i.fn(cpu, i);
+    const bool retired = step != Step::kFault && step != Step::kVmExit;
+    // RF holds for one instruction; IRET and RSM keep what they loaded (SDM 3B 17.3.1.1).
+    if (had_rf && retired && !loads_rf(i)) cpu.flags_other &= ~kFlagRf;
+    if (trap && retired && !(cpu.shadow & kShadowMovSs)) {
+        cpu.pending_db |= bit(14);
+        cpu.attention |= kAttnTrap;
+    }
+    finish(cpu, i, step);
+    if (shadow && retired) cpu.shadow = cpu.shadow == shadow ? 0 : cpu.shadow & ~shadow;
+}
+
+}  // namespace
+
+Processor::Stop Cpu::run(u64 until) {
+    stop_tick = until;
+    for (;;) {
+        if (attention) [[unlikely]] {
+            if (triple_faulted) return Stop::kTripleFault;
+            if (!service_attention(*this)) return triple_faulted ? Stop::kTripleFault : Stop::kHalted;
+            if (debug_stop) return Stop::kDebug;
+        }
+        if (tick_base >= stop_tick) return Stop::kDeadline;
+        if (activity != Activity::kActive) [[unlikely]] return Stop::kHalted;
+        Block* block = blocks->find();
+        if (!block) [[unlikely]] {
+            ++tick_base;
+            handle_fault(*this);
+            continue;
+        }
+        if (single_step(*this)) [[unlikely]]
+            run_single(*this, *block);
+        else
+            run_block(*this, *block, stop_tick - tick_base);
+    }
+}
+
+}  // namespace rm::cpu
