@@ -36,6 +36,9 @@ public:
     // x2APIC MSRs 800H-8FFH, and IA32_TSC_DEADLINE (6E0H). False: #GP.
     virtual bool msr_read(u32 msr, u64& value) = 0;
     virtual bool msr_write(u32 msr, u64 value) = 0;
+    // The xAPIC page (SDM 3A 11.4.1): byte offset in the page, size 1, 2, 4 or 8.
+    virtual u64 mmio_read(u64 offset, unsigned size) = 0;
+    virtual void mmio_write(u64 offset, unsigned size, u64 value) = 0;
     // Reset by INIT (keeps APIC_BASE, id) or by power-up.
     virtual void reset(bool init) = 0;
     // IA32_TSC of this processor = VirtualClock::tsc() + offset. Called when WRMSR(IA32_TSC or

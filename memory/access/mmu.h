@@ -153,10 +153,35 @@ public:
     void code_marked(PhysAddr frame) override;
 
 private:
+    // Where the bytes of one page of an access are, after all checks.
+    struct Place {
+        u8* host = nullptr;  // plain memory, good for the access asked for
+        PhysAddr machine = 0;
+        bool device = false;   // an MMIO window (else, without host: ROM, hole or decoded code)
+        bool special = false;  // Owner::special_page is asked first
+    };
+    // A whole access: one part, or two where it crosses a page border.
+    struct Parts {
+        Place first, second;
+        unsigned split = 0;  // bytes on the first page; 0 = all
+    };
+
     [[nodiscard]] bool load_slow(LinearAddr va, void* out, unsigned size, PrivClass priv);
     [[nodiscard]] bool store_slow(LinearAddr va, const void* in, unsigned size, PrivClass priv);
     [[nodiscard]] bool rmw_begin_slow(LinearAddr va, RmwPlace& place, void* old, unsigned size);
     void rmw_end_slow(const RmwPlace& place, const void* value);
+
+    bool resolve(LinearAddr va, Access access, PrivClass priv, Place& place);
+    bool resolve_parts(LinearAddr va, unsigned size, Access access, PrivClass priv, Parts& parts);
+    void refill(LinearAddr va, const Translation& t, Access access, PrivClass priv, Place& place);
+    LinearAddr next_page(LinearAddr va) const;
+    bool read_part(const Place& place, LinearAddr va, u8* out, unsigned size);
+    bool write_part(const Place& place, LinearAddr va, const u8* in, unsigned size);
+    bool read_special(const Place& place, LinearAddr va, u8* out, unsigned size);
+    bool write_special(const Place& place, LinearAddr va, const u8* in, unsigned size);
+    template <class Fn>
+    bool each_part(const Parts& parts, LinearAddr va, unsigned size, Fn&& fn);
+    void update_arrays();
 
     PhysicalMemory& memory_;
     Owner& owner_;

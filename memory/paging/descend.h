@@ -27,8 +27,8 @@ struct Path {
     bool user() const { return rights & kEntryUser; }
 };
 
-// Reads a paging-structure entry. A walk that only looks (debuggers) must not read device registers:
-// tables outside RAM and ROM are not present for it.
+// Reads a paging-structure entry. A walk that only looks (debuggers) must not read device
+// registers: tables outside RAM and ROM are not present for it.
 inline u64 load_entry(PhysicalMemory& memory, PhysAddr at, unsigned size, bool commit) {
     if (!commit && !memory.page(at).read_host) return 0;
     return memory.load(at, size);

@@ -51,6 +51,7 @@ struct WalkFault {
         kPageFault,        // first stage: #PF with error_code, CR2 = linear
         kSecondViolation,  // EPT violation / #VMEXIT(NPF)
         kEptMisconfig,     // EPT misconfiguration
+        kNonCanonical,     // long mode: bits 63:47 of the linear address differ; set by Mmu only
     };
     Kind kind = Kind::kPageFault;
     u32 error_code = 0;  // #PF format; for NPT the low bits of EXITINFO1 (APM2 15.25.6)

@@ -86,7 +86,8 @@ TEST_CASE("random arming and cancelling keeps the order") {
             t.arm_at_ns(random() % 1000);
     }
     timers.erase(timers.begin() + 150, timers.end());  // destroying disarms
-    const auto armed = std::count_if(timers.begin(), timers.end(), [](auto& t) { return t->armed(); });
+    const auto armed =
+        std::count_if(timers.begin(), timers.end(), [](auto& t) { return t->armed(); });
     queue.advance_to(1000);
     queue.fire_due();
     CHECK(fired.size() == static_cast<std::size_t>(armed));

@@ -1,4 +1,5 @@
-// Turns, wake-ups, idle skips and outcomes of the deterministic scheduler, with scripted processors.
+// Turns, wake-ups, idle skips and outcomes of the deterministic scheduler, with scripted
+// processors.
 #include "platform/machine/scheduler.h"
 
 #include <doctest/doctest.h>

@@ -1,0 +1,116 @@
+#include "frontends/cli/option_values.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <numeric>
+
+namespace rm::frontends {
+
+std::vector<Property> split_properties(std::string_view text) {
+    std::vector<std::string> parts(1);
+    for (std::size_t n = 0; n < text.size(); ++n) {
+        if (text[n] != ',') {
+            parts.back() += text[n];
+        } else if (n + 1 < text.size() && text[n + 1] == ',') {
+            parts.back() += ',';
+            ++n;
+        } else {
+            parts.emplace_back();
+        }
+    }
+    std::vector<Property> out;
+    for (const std::string& part : parts) {
+        const auto equals = part.find('=');
+        if (equals == std::string::npos)
+            out.push_back({part, "", false});
+        else
+            out.push_back({part.substr(0, equals), part.substr(equals + 1), true});
+    }
+    return out;
+}
+
+Result<u64> parse_number(std::string_view option, std::string_view text, u64 least, u64 most) {
+    u64 value = 0;
+    const bool hex = text.starts_with("0x") || text.starts_with("0X");
+    const std::string_view digits = hex ? text.substr(2) : text;
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), value, hex ? 16 : 10);
+    if (error != std::errc{} || end != digits.data() + digits.size() || value < least || value > most)
+        return fail("%.*s: '%.*s' is not a number from %llu to %llu", static_cast<int>(option.size()),
+                    option.data(), static_cast<int>(text.size()), text.data(),
+                    static_cast<unsigned long long>(least), static_cast<unsigned long long>(most));
+    return value;
+}
+
+Result<u64> parse_memory_size(std::string_view option, std::string_view text) {
+    std::string_view digits = text;
+    unsigned shift = 20;
+    if (!digits.empty()) {
+        switch (digits.back()) {
+            case 'b': case 'B': shift = 0; digits.remove_suffix(1); break;
+            case 'k': case 'K': shift = 10; digits.remove_suffix(1); break;
+            case 'm': case 'M': shift = 20; digits.remove_suffix(1); break;
+            case 'g': case 'G': shift = 30; digits.remove_suffix(1); break;
+            default: break;
+        }
+    }
+    auto number = parse_number(option, digits, 1, (u64{1} << 40) >> shift);
+    const u64 bytes = number ? *number << shift : 0;
+    if (!number || bytes < (u64{1} << 20) || bytes > (u64{64} << 30) || bytes % 4096)
+        return fail("%.*s: '%.*s' is not a memory size from 1M to 64G (a number with K, M or G)",
+                    static_cast<int>(option.size()), option.data(), static_cast<int>(text.size()),
+                    text.data());
+    return bytes;
+}
+
+Result<bool> parse_on_off(std::string_view option, std::string_view text) {
+    if (text.empty() || text == "on" || text == "yes" || text == "true") return true;
+    if (text == "off" || text == "no" || text == "false") return false;
+    return fail("%.*s: '%.*s' is neither on nor off", static_cast<int>(option.size()),
+                option.data(), static_cast<int>(text.size()), text.data());
+}
+
+Result<u64> parse_date(std::string_view text) {
+    if (text.find('-') == std::string_view::npos)
+        return parse_number("-rtc base=", text, 0, 4102444800ull);
+    int f[6] = {0, 1, 1, 0, 0, 0};
+    char tail = 0;
+    const std::string copy(text);
+    const int got = std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%c", &f[0], &f[1], &f[2], &f[3],
+                                &f[4], &f[5], &tail);
+    const std::chrono::year_month_day day{std::chrono::year{f[0]},
+                                          std::chrono::month{static_cast<unsigned>(f[1])},
+                                          std::chrono::day{static_cast<unsigned>(f[2])}};
+    if ((got != 3 && got != 6) || !day.ok() || f[0] < 1970 || f[0] > 2099 || f[3] < 0 || f[3] > 23 ||
+        f[4] < 0 || f[4] > 59 || f[5] < 0 || f[5] > 59)
+        return fail("-rtc base=%s: use YYYY-MM-DD, YYYY-MM-DDThh:mm:ss (UTC, 1970 to 2099) or seconds "
+                    "since 1970", copy.c_str());
+    const auto days = std::chrono::sys_days(day).time_since_epoch().count();
+    return static_cast<u64>(days) * 86400 + static_cast<u64>(f[3] * 3600 + f[4] * 60 + f[5]);
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string>& names) {
+    std::string best;
+    std::size_t best_distance = ~std::size_t{0};
+    for (const std::string& name : names) {
+        std::vector<std::size_t> row(name.size() + 1);
+        std::iota(row.begin(), row.end(), 0);
+        for (std::size_t a = 1; a <= word.size(); ++a) {
+            std::size_t diagonal = row[0];
+            row[0] = a;
+            for (std::size_t b = 1; b <= name.size(); ++b) {
+                const std::size_t change = diagonal + (word[a - 1] != name[b - 1]);
+                diagonal = row[b];
+                row[b] = std::min({row[b] + 1, row[b - 1] + 1, change});
+            }
+        }
+        if (row.back() < best_distance) {
+            best_distance = row.back();
+            best = name;
+        }
+    }
+    return best;
+}
+
+}  // namespace rm::frontends

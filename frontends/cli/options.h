@@ -1,0 +1,68 @@
+// The command line: QEMU's names and syntax for everything that exists here (docs/command-line.md).
+// One row per option in options.cpp; both -x and --x are accepted.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace rm::frontends {
+
+struct DriveOption {
+    std::string file;
+    std::string interface = "ide";  // only ide
+    std::string media = "disk";     // disk | cdrom
+    int index = -1;                 // IDE position 0..3: channel * 2 + unit
+    bool read_only = false, snapshot = false;
+};
+
+struct DebugExitOption {
+    u16 iobase = 0xF4;
+    u16 iosize = 4;
+};
+
+struct TraceOption {
+    std::string kind;            // vmexit | vmstat
+    std::string file;            // empty: stderr
+    std::string format = "text";  // text | jsonl
+};
+
+struct SymbolOption {
+    unsigned level = 1;  // L1 or L2
+    std::string file;    // ELF with a symbol table
+};
+
+struct Options {
+    std::string cpu = "Westmere";
+    u64 ram_bytes = u64{128} << 20;
+    unsigned processors = 1;
+    std::string kernel, initrd, append, bios;
+    std::vector<DriveOption> drives;
+    bool snapshot = false;
+    std::string boot_order;       // QEMU letters: c d n
+    bool boot_menu = false;
+    std::vector<std::string> serials;  // char backend specs
+    std::string debugcon;
+    bool nographic = false, nodefaults = false;
+    bool vga = true;
+    std::optional<DebugExitOption> debug_exit;
+    bool pc_testdev = false;
+    bool no_reboot = false, no_shutdown = false, start_paused = false;
+    std::vector<TraceOption> traces;
+    std::vector<SymbolOption> symbols;
+    unsigned singlestep_level = 0;  // 1 or 2: -singlestep L1, L2
+    std::optional<u64> rtc_base;    // Unix seconds
+    unsigned icount_shift = 2;
+    std::string screendump;         // file written when the machine ends: .ppm or text
+    std::string log_items, log_file;
+    bool help = false, version = false;
+    std::string help_topic;  // "cpu": list models
+};
+
+// Errors are one line: they name the option, the value and the remedy (the nearest option).
+Result<Options> parse_options(int argc, const char* const* argv);
+std::string help_text();
+
+}  // namespace rm::frontends

@@ -1,0 +1,156 @@
+// The Mmu's bookkeeping: context switches, invalidation, special pages, and the refill of a TLB
+// slot. A slot gets a write tag only where a plain store is all there is to do: plain RAM, D set in
+// both stages, no decoded code in the frame. Device, hole and special pages never get any tag.
+#include "memory/access/mmu.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "memory/access/mmu_state.h"
+
+namespace rm::memory {
+
+Mmu::Mmu(PhysicalMemory& memory, Owner& owner)
+    : memory_(memory), owner_(owner), spaces_(std::make_unique<Spaces>()) {
+    spaces_->current = &spaces_->pool.select(tag_);
+    update_arrays();
+    memory_.add_listener(this);
+}
+
+Mmu::~Mmu() { memory_.remove_listener(this); }
+
+void Mmu::update_arrays() {
+    for (unsigned i = 0; i < kPrivClasses; ++i) {
+        TlbArray* array = spaces_->current->arrays[i].get();
+        arrays_[i] = array ? array->entries() : TlbSpaces::never_hits();
+    }
+    data_ = arrays_[static_cast<unsigned>(data_class_)];
+    code_ = arrays_[static_cast<unsigned>(code_class_)];
+}
+
+void Mmu::set_context(const PagingContext& context, const SpaceTag& tag) {
+    context_ = context;
+    if (tag == tag_) return;
+    tag_ = tag;
+    spaces_->current = &spaces_->pool.select(tag);
+    update_arrays();
+}
+
+void Mmu::set_code_class(PrivClass priv) {
+    code_class_ = priv;
+    code_ = arrays_[static_cast<unsigned>(priv)];
+}
+
+void Mmu::flush(const FlushFilter& filter) {
+    spaces_->pool.for_each([&](TlbSpaces::Space& space) {
+        const SpaceTag& tag = space.tag;
+        if (filter.asid && *filter.asid != tag.asid) return;
+        if (filter.pcid && *filter.pcid != tag.pcid) return;
+        if (filter.second_stage && *filter.second_stage != tag.second_stage) return;
+        if (filter.guest_only && tag.asid == 0 && tag.second_stage == 0) return;
+        for (auto& array : space.arrays) {
+            if (!array) continue;
+            if (filter.va)
+                array->flush_page(*filter.va, filter.keep_global);
+            else
+                array->flush(filter.keep_global);
+        }
+    });
+}
+
+void Mmu::set_special_page(unsigned slot, PhysAddr page) {
+    RM_ASSERT(slot < Spaces::kSpecialSlots, "no such special page slot");
+    Spaces::Special& s = spaces_->special[slot];
+    s.active = page == Spaces::kNoPage ? page : page & kPageMask;
+    if (s.active == Spaces::kNoPage || (s.active == s.watched && !s.filled)) return;
+    s.watched = s.active;
+    s.filled = false;
+    spaces_->pool.for_each_array([&](TlbArray& array) { array.drop_machine(s.active); });
+}
+
+void Mmu::map_changed() { flush_all(); }
+
+void Mmu::code_written(PhysAddr addr, unsigned size) { owner_.code_invalidated(addr, size); }
+
+void Mmu::code_marked(PhysAddr frame) {
+    spaces_->pool.for_each_array([&](TlbArray& array) { array.drop_writes(frame); });
+}
+
+// Fills the slot of va from a successful walk, and `place` for the access that asked.
+void Mmu::refill(LinearAddr va, const Translation& t, Access access, PrivClass priv, Place& place) {
+    const PhysAddr frame = t.machine & kPageMask;
+    place.machine = t.machine;
+    if (spaces_->is_special(frame)) {
+        place.special = true;
+        return;
+    }
+    const PageView view = memory_.page(frame);
+    place.device = view.window != nullptr;
+    if (!view.read_host) return;
+
+    const bool ram = view.plain_ram();
+    const bool has_code = ram && memory_.has_code(frame);
+    if (access != Access::kWrite || (ram && !has_code))
+        place.host = view.read_host + (t.machine & ~kPageMask);
+
+    for (Spaces::Special& s : spaces_->special) s.filled |= s.watched == frame;
+    const LinearAddr page = va & kPageMask;
+    const bool write_ok = ram && t.writable && t.dirty;
+    TlbEntry entry;
+    entry.addend = reinterpret_cast<u64>(view.read_host) - page;
+    if (t.readable) entry.read = page;
+    if (t.executable) entry.exec = page;
+    if (write_ok && !has_code) entry.write = page;
+    TlbSide side;
+    side.page = page;
+    side.machine = frame;
+    side.page_shift = static_cast<u8>(std::countr_zero(t.guest_page_size));
+    side.flags = (t.global ? TlbSide::kGlobal : 0) | (write_ok ? TlbSide::kWriteOk : 0);
+    const bool fresh = !spaces_->current->arrays[static_cast<unsigned>(priv)];
+    spaces_->current->array(priv).insert(entry, side);
+    if (fresh) update_arrays();
+}
+
+// TLB or walk. False: fault() is set.
+bool Mmu::resolve(LinearAddr va, Access access, PrivClass priv, Place& place) {
+    const LinearAddr page = va & kPageMask;
+    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(priv)].get();
+    if (array) {
+        TlbEntry& e = array->entry(va);
+        const TlbSide& side = array->side(va);
+        const u64 tag = access == Access::kRead    ? e.read
+                        : access == Access::kWrite ? e.write
+                                                   : e.exec;
+        if (tag == page) {
+            place.host = reinterpret_cast<u8*>(va + e.addend);
+            place.machine = side.machine | (va & ~kPageMask);
+            return true;
+        }
+        constexpr u8 kWritable = TlbSide::kInUse | TlbSide::kWriteOk;
+        if (access == Access::kWrite && side.page == page &&
+            (side.flags & kWritable) == kWritable) {
+            place.machine = side.machine | (va & ~kPageMask);
+            if (!memory_.has_code(side.machine)) {
+                e.write = page;
+                place.host = reinterpret_cast<u8*>(va + e.addend);
+            }
+            return true;
+        }
+    }
+    if (context_.long_mode && sign_extend(va, 48) != va) [[unlikely]] {
+        fault_ = {};
+        fault_.kind = WalkFault::Kind::kNonCanonical;
+        fault_.linear = va;
+        fault_.access = access;
+        return false;
+    }
+    const auto t = walk(memory_, context_, va, access, priv);
+    if (!t) {
+        fault_ = t.error();
+        return false;
+    }
+    refill(va, *t, access, priv, place);
+    return true;
+}
+
+}  // namespace rm::memory

@@ -1,0 +1,100 @@
+// TLB arrays: filling, the log of filled slots, and invalidation.
+#include "memory/tlb/tlb_spaces.h"
+
+#include <algorithm>
+
+#include "base/bits.h"
+
+namespace rm::memory {
+
+void TlbArray::insert(const TlbEntry& entry, TlbSide side) {
+    const unsigned slot = slot_of(side.page);
+    if (!(side_[slot].flags & TlbSide::kLogged)) log_[logged_++] = static_cast<u16>(slot);
+    side.flags |= TlbSide::kInUse | TlbSide::kLogged;
+    side_[slot] = side;
+    entries_[slot] = entry;
+    if (side.page_shift > 12) [[unlikely]] {
+        const u64 rest = low_mask(side.page_shift);
+        large_first_ = std::min(large_first_, side.page & ~rest);
+        large_last_ = std::max(large_last_, side.page | rest);
+    }
+}
+
+// Leaves the slot in the log.
+void TlbArray::drop(unsigned slot) {
+    entries_[slot] = TlbEntry{};
+    side_[slot].flags &= TlbSide::kLogged;
+}
+
+// Drops the slots that pass, and forgets the unused ones in the log.
+template <class Test>
+void TlbArray::drop_if(Test&& test) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < logged_; ++i) {
+        const u16 slot = log_[i];
+        if ((side_[slot].flags & TlbSide::kInUse) && test(side_[slot])) drop(slot);
+        if (side_[slot].flags & TlbSide::kInUse)
+            log_[kept++] = slot;
+        else
+            side_[slot].flags = 0;
+    }
+    logged_ = kept;
+    if (!logged_) {
+        large_first_ = ~u64{0};
+        large_last_ = 0;
+    }
+}
+
+void TlbArray::flush(bool keep_global) {
+    drop_if([&](const TlbSide& s) { return !(keep_global && (s.flags & TlbSide::kGlobal)); });
+}
+
+void TlbArray::flush_page(LinearAddr va, bool keep_global) {
+    const auto matches = [&](const TlbSide& s) {
+        return (s.page >> s.page_shift) == (va >> s.page_shift) &&
+               !(keep_global && (s.flags & TlbSide::kGlobal));
+    };
+    const TlbSide& s = side(va);
+    if ((s.flags & TlbSide::kInUse) && matches(s)) drop(slot_of(va));
+    if (va >= large_first_ && va <= large_last_) [[unlikely]]
+        drop_if([&](const TlbSide& other) { return other.page_shift > 12 && matches(other); });
+}
+
+void TlbArray::drop_writes(u64 machine) {
+    for (unsigned i = 0; i < logged_; ++i)
+        if (side_[log_[i]].machine == machine) entries_[log_[i]].write = kTlbNoTag;
+}
+
+void TlbArray::drop_machine(u64 machine) {
+    drop_if([&](const TlbSide& s) { return s.machine == machine; });
+}
+
+TlbArray& TlbSpaces::Space::array(PrivClass priv) {
+    auto& array = arrays[static_cast<unsigned>(priv)];
+    if (!array) array = std::make_unique<TlbArray>();
+    return *array;
+}
+
+TlbSpaces::Space& TlbSpaces::select(const SpaceTag& tag) {
+    Space* oldest = &spaces_[0];
+    for (Space& space : spaces_) {
+        if (space.used && space.tag == tag) {
+            space.last_use = ++uses_;
+            return space;
+        }
+        if (space.last_use < oldest->last_use) oldest = &space;
+    }
+    for (auto& array : oldest->arrays)
+        if (array) array->flush(false);
+    oldest->tag = tag;
+    oldest->used = true;
+    oldest->last_use = ++uses_;
+    return *oldest;
+}
+
+TlbEntry* TlbSpaces::never_hits() {
+    static std::array<TlbEntry, kTlbEntries> empty;
+    return empty.data();
+}
+
+}  // namespace rm::memory

@@ -1,0 +1,93 @@
+// The soft TLB's storage: a pool of arrays keyed by address-space tag and privilege class, with
+// what invalidation needs kept beside each array, out of the way of the hit path. Costs: selecting
+// a known tag compares at most kMaxSpaces tags; flushing an array is proportional to the slots
+// filled since its last flush; dropping one page is one slot, unless it lies where the array holds
+// pieces of large pages. Arrays are 32 KiB + side table and are allocated on first fill. Source for
+// what has to go when: SDM 3A 4.10.4, SDM 3C 29.4.3, APM2 5.5 and 15.16.
+#pragma once
+#include <array>
+#include <memory>
+
+#include "memory/tlb/tlb.h"
+
+namespace rm::memory {
+
+// Side table of one slot. `page` is valid while the slot is in use.
+struct TlbSide {
+    static constexpr u8 kInUse = 1;
+    static constexpr u8 kGlobal = 2;
+    static constexpr u8 kWriteOk =
+        4;                            // write tag withheld, if at all, only because of decoded code
+    static constexpr u8 kLogged = 8;  // the slot is in the log of filled slots
+
+    LinearAddr page = 0;
+    u64 machine = 0;     // machine physical page
+    u8 page_shift = 12;  // size of the first-stage page
+    u8 flags = 0;
+};
+
+class TlbArray {
+public:
+    TlbEntry* entries() { return entries_.data(); }
+    static unsigned slot_of(LinearAddr va) { return (va >> 12) & (kTlbEntries - 1); }
+    TlbEntry& entry(LinearAddr va) { return entries_[slot_of(va)]; }
+    const TlbSide& side(LinearAddr va) const { return side_[slot_of(va)]; }
+
+    void insert(const TlbEntry& entry, TlbSide side);
+    void flush(bool keep_global);
+    // Every piece of the page, of any size, that holds va.
+    void flush_page(LinearAddr va, bool keep_global);
+    void drop_writes(u64 machine);   // write tags of entries that map the machine page
+    void drop_machine(u64 machine);  // those entries altogether
+
+private:
+    void drop(unsigned slot);
+    template <class Test>
+    void drop_if(Test&& test);
+
+    std::array<TlbEntry, kTlbEntries> entries_;
+    std::array<TlbSide, kTlbEntries> side_;
+    std::array<u16, kTlbEntries> log_;
+    unsigned logged_ = 0;
+    LinearAddr large_first_ = ~u64{0}, large_last_ = 0;  // where pieces of large pages can be
+};
+
+class TlbSpaces {
+public:
+    static constexpr unsigned kMaxSpaces = 16;
+
+    struct Space {
+        SpaceTag tag;
+        bool used = false;
+        u64 last_use = 0;
+        std::unique_ptr<TlbArray> arrays[kPrivClasses];
+
+        TlbArray& array(PrivClass priv);
+    };
+
+    // The space of `tag`; the least recently selected one gives way (its entries are dropped).
+    Space& select(const SpaceTag& tag);
+
+    // fn(Space&) for every space in use.
+    template <class Fn>
+    void for_each(Fn&& fn) {
+        for (Space& space : spaces_)
+            if (space.used) fn(space);
+    }
+    template <class Fn>
+    void for_each_array(Fn&& fn) {
+        for_each([&](Space& space) {
+            for (auto& array : space.arrays)
+                if (array) fn(*array);
+        });
+    }
+
+    // Stands in for an array that has not been filled yet: never hits, must not be written.
+    static TlbEntry* never_hits();
+
+private:
+    std::array<Space, kMaxSpaces> spaces_;
+    u64 uses_ = 0;
+};
+
+}  // namespace rm::memory

@@ -1,0 +1,50 @@
+// Bit fields, results and the -d item list.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/result.h"
+
+using namespace rm;
+
+TEST_CASE("bit fields are total over their documented ranges") {
+    CHECK(bits(0xF0, 7, 4) == 0xF);
+    CHECK(bits(~u64{0}, 63, 0) == ~u64{0});
+    CHECK(bits(bit(63), 63, 63) == 1);
+    CHECK(low_mask(0) == 0);
+    CHECK(low_mask(64) == ~u64{0});
+    CHECK(low_mask(12) == 0xFFF);
+    CHECK(has_bit(bit(63), 63));
+    CHECK_FALSE(has_bit(bit(62), 63));
+}
+
+TEST_CASE("sign extension and alignment") {
+    CHECK(sign_extend(0x80, 8) == 0xFFFF'FFFF'FFFF'FF80);
+    CHECK(sign_extend(0x17F, 8) == 0x7F);
+    CHECK(sign_extend(bit(47), 48) == 0xFFFF'8000'0000'0000);
+    CHECK(sign_extend(5, 64) == 5);
+    CHECK(align_down(0x1FFF, 0x1000) == 0x1000);
+    CHECK(align_up(0x1001, 0x1000) == 0x2000);
+    CHECK(align_up(0x1000, 0x1000) == 0x1000);
+}
+
+TEST_CASE("an error carries one formatted line") {
+    const Result<int> bad = fail("option %s: %d is too big", "-m", 7);
+    REQUIRE_FALSE(bad.has_value());
+    CHECK(bad.error().message == "option -m: 7 is too big");
+}
+
+TEST_CASE("-d lists are taken whole or name the first unknown item") {
+    const char* bad = nullptr;
+    CHECK_FALSE(log::enabled(log::Item::kMmu));
+    CHECK(log::enable_list("mmu,unimp", &bad));
+    CHECK(log::enabled(log::Item::kMmu));
+    CHECK(log::enabled(log::Item::kUnimp));
+    CHECK_FALSE(log::enabled(log::Item::kExec));
+    CHECK_FALSE(log::enable_list("mm", &bad));
+    CHECK(std::string(bad) == "mm");
+    CHECK_FALSE(log::enable_list("int,nonsense", &bad));
+    CHECK(std::string(bad) == "nonsense");
+}

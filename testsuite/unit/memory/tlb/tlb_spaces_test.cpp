@@ -1,0 +1,97 @@
+// TLB arrays and their pool: log of filled slots, flushes, large pages, eviction.
+#include "memory/tlb/tlb_spaces.h"
+
+#include <doctest/doctest.h>
+
+#include <bit>
+
+using namespace rm;
+using namespace rm::memory;
+
+namespace {
+
+void fill(TlbArray& array, LinearAddr page, u64 machine = 0, u8 shift = 12, u8 flags = 0) {
+    array.insert({page, page, page, 0}, {page, machine, shift, flags});
+}
+bool hits(TlbArray& array, LinearAddr page) { return array.entry(page).read == page; }
+
+}  // namespace
+
+TEST_CASE("a flush leaves nothing, or just the global entries") {
+    TlbArray a;
+    for (u64 p = 0; p < 2 * kTlbEntries; ++p)  // every slot twice
+        fill(a, p << 12, 0, 12, p % 3 ? 0 : TlbSide::kGlobal);
+    a.flush(true);
+    for (u64 p = 0; p < 2 * kTlbEntries; ++p)
+        CHECK(hits(a, p << 12) == (p >= kTlbEntries && p % 3 == 0));
+    a.flush(false);
+    for (u64 p = 0; p < 2 * kTlbEntries; ++p) CHECK_FALSE(hits(a, p << 12));
+    fill(a, 0x5000);
+    CHECK(hits(a, 0x5000));
+    a.flush(false);
+    CHECK_FALSE(hits(a, 0x5000));
+}
+
+TEST_CASE("dropping one page spares its neighbours and other pages of the slot") {
+    TlbArray a;
+    fill(a, 0x5000);
+    fill(a, 0x6000);
+    a.flush_page(0x5FFF + (u64{kTlbEntries} << 12), false);
+    CHECK(hits(a, 0x5000));
+    a.flush_page(0x5FFF, false);
+    CHECK_FALSE(hits(a, 0x5000));
+    CHECK(hits(a, 0x6000));
+    fill(a, 0x5000);  // the slot is still logged: fill and flush again
+    a.flush(false);
+    CHECK_FALSE(hits(a, 0x5000));
+}
+
+TEST_CASE("dropping one address of a large page drops all its pieces") {
+    TlbArray a;
+    constexpr u64 kBase = 0xFFFF'8000'0020'0000;
+    for (u64 i = 0; i < 8; ++i) fill(a, kBase + i * 0x10000, 0, 21);
+    fill(a, kBase + 0x200000, 0, 21);  // the next large page
+    fill(a, 0x7000);
+    a.flush_page(kBase + 0x1FF123, false);  // an address that never had a slot
+    for (u64 i = 0; i < 8; ++i) CHECK_FALSE(hits(a, kBase + i * 0x10000));
+    CHECK(hits(a, kBase + 0x200000));
+    CHECK(hits(a, 0x7000));
+    fill(a, u64{3} << 30, 0, 30, TlbSide::kGlobal);
+    a.flush_page((u64{3} << 30) + 0x12345678, true);
+    CHECK(hits(a, u64{3} << 30));
+    a.flush_page((u64{3} << 30) + 0x12345678, false);
+    CHECK_FALSE(hits(a, u64{3} << 30));
+}
+
+TEST_CASE("invalidation by machine page") {
+    TlbArray a;
+    fill(a, 0x1000, 0xA000);
+    fill(a, 0x2000, 0xA000);
+    fill(a, 0x3000, 0xB000);
+    a.drop_writes(0xA000);
+    CHECK(a.entry(0x1000).write == kTlbNoTag);
+    CHECK(a.entry(0x2000).write == kTlbNoTag);
+    CHECK(a.entry(0x3000).write == 0x3000);
+    CHECK(hits(a, 0x1000));
+    a.drop_machine(0xA000);
+    CHECK_FALSE(hits(a, 0x1000));
+    CHECK_FALSE(hits(a, 0x2000));
+    CHECK(hits(a, 0x3000));
+}
+
+TEST_CASE("the least recently selected tag gives way") {
+    TlbSpaces pool;
+    const auto tag = [](unsigned i) { return SpaceTag{static_cast<u16>(i), 0, 0}; };
+    for (unsigned i = 0; i < TlbSpaces::kMaxSpaces; ++i)
+        fill(pool.select(tag(i)).array(PrivClass::kUser), 0x1000);
+    TlbSpaces::Space& zero = pool.select(tag(0));
+    CHECK(hits(zero.array(PrivClass::kUser), 0x1000));
+    TlbSpaces::Space& fresh = pool.select(tag(100));  // takes tag 1's place
+    CHECK_FALSE(hits(fresh.array(PrivClass::kUser), 0x1000));
+    CHECK(&pool.select(tag(0)) == &zero);
+    CHECK(hits(pool.select(tag(2)).array(PrivClass::kUser), 0x1000));
+    CHECK_FALSE(hits(pool.select(tag(1)).array(PrivClass::kUser), 0x1000));
+    // Every member of the tag counts.
+    CHECK(&pool.select({5, 0, 0}) != &pool.select({5, 1, 0}));
+    CHECK(&pool.select({5, 0, 0}) != &pool.select({5, 0, 0x1000}));
+}
