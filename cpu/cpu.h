@@ -6,7 +6,10 @@
 // rip: while a block runs, the instruction pointer of instruction i is rip_of(i); `rip` itself is
 // brought up to date whenever the run loop leaves the block, before any event is delivered.
 #pragma once
+#include <array>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "base/interfaces.h"
 #include "cpu/hooks.h"
@@ -78,8 +81,27 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     u64 pending_db = 0;         // DR6 bits of traps that happened in the instruction just retired
     bool intr_pin = false;      // level of the local APIC's INTR output
     u8 sipi_vector = 0;
+    // NMI, SMI, INIT and SIPI that have arrived and are not yet taken (kAttn* bits); `attention`
+    // has such a bit only while it makes sense to look.
+    u32 pending = 0;
     u64 monitor_address = 0;    // MONITOR: physical line address, valid if monitor_armed
     bool monitor_armed = false;
+    bool mwait_any_interrupt = false;   // MWAIT with ECX bit 0: wakes although IF = 0
+    std::array<u64, 8> monitor_line{};  // the line's content when MONITOR armed it
+    bool monitor_hit() const;           // somebody has changed the armed line
+    // Event being delivered, null outside of deliver(); `ext` is the EXT bit (0 or 1) that goes into
+    // the error codes of faults which that delivery raises (SDM 3A 6.13).
+    const Event* delivering = nullptr;
+    u32 ext = 0;
+    bool access_exited = false;  // special_page() took a VM exit; consumed by access_failed()
+    // For the message of a triple fault: where, and the last three vectors.
+    struct TripleFault {
+        u16 cs = 0;
+        u64 rip = 0;
+        u8 vectors[3] = {};
+    } last_triple_fault;
+    std::function<void(bool)> on_smm_change;  // the chipset opens or closes SMRAM
+    std::vector<u32> reported_msrs;           // unknown ones, already logged
     u64 a20_mask = ~u64{0};
 
     // --- derived from the architectural state by update_mode() / update_paging() ---
@@ -117,6 +139,11 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     Step raise_nm() { return raise(kNm); }
     Step raise_gp(u32 error) { return raise_error(kGp, error); }
     Step raise_ss(u32 error) { return raise_error(kSs12, error); }
+    // The same for functions that return bool: always false.
+    bool fail(u8 vector, u32 error) {
+        (void)raise_error(vector, error);
+        return false;
+    }
     // Turns mmu.fault() into `raised`; s is the segment used (#SS or #GP if not canonical).
     // Always returns false, so that slow paths can `return cpu.access_failed(s);`.
     bool access_failed(SegReg s);
@@ -166,12 +193,20 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
         attention |= attn;
         leave_block();
     }
+    // Looks at everything pending again: after IF, TPR, GIF, NMI blocking or the VT mode changed.
+    void recheck_events() {
+        if (u32 attn = pending | (intr_pin ? kAttnIntr : 0) | (pending_db ? kAttnTrap : 0))
+            request(attn);
+    }
+    // The xAPIC page follows IA32_APIC_BASE; call after it changed.
+    void update_apic_page();
 
     // --- Processor ---
     CpuPins& pins() override { return *this; }
     Stop run(u64 until) override;
     u64 ticks() const override { return ip ? tick_base + (ip - block_first) : tick_base; }
     void skip_to(u64 ticks) override;
+    u64 wake_at() const override;
     void stop_at(u64 ticks) override;
     bool halted() const override;
     void reset() override;

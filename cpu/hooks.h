@@ -81,7 +81,9 @@ public:
     // IRET finished, NMI unblocked, etc.: virtual-NMI bookkeeping (SDM 3C 25.3).
     virtual void iret_done(Cpu& cpu) = 0;
     // Access to the APIC-access page (machine physical page registered as special slot 1).
-    // Returns like Mmu::Owner::special_page. May take an exit: then *exited is set.
+    // False: an ordinary page after all. True: handled, or with `exited` set the access must not
+    // happen: mmu.fault() then holds a second-stage fault, and the exit is taken when that fault
+    // reaches second_stage_fault() (so that rip and the event being delivered are right there).
     virtual bool apic_page_access(Cpu& cpu, PhysAddr addr, LinearAddr linear, memory::Access access,
                                   unsigned size, u64& value, bool& exited) = 0;
     // SMI/RSM while VMX is on: save and restore of VMX mode (SDM 3C 34.14).

@@ -279,6 +279,10 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     if (!is_string(z)) {
         Impl::set_operands(z, ops, block_rip + offset, out, variant);
         if (z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) variant = Variant::kFar;
+        // Both operands can be registers: only the opcode tells the direction (0F 20-23, 8C, 8E).
+        if (variant == Variant::kControl || variant == Variant::kDebug ||
+            variant == Variant::kSegment)
+            out.imm = (z.opcode >> 1) & 1;
     }
     const Row* row = find_row(z.mnemonic, variant);
     if (!row) {

@@ -104,7 +104,7 @@ void run_single(Cpu& cpu, const Block& block) {
 Processor::Stop Cpu::run(u64 until) {
     stop_tick = until;
     for (;;) {
-        if (attention) [[unlikely]] {
+        if (attention || activity != Activity::kActive) [[unlikely]] {
             if (triple_faulted) return Stop::kTripleFault;
             if (!service_attention(*this)) return triple_faulted ? Stop::kTripleFault : Stop::kHalted;
             if (debug_stop) return Stop::kDebug;

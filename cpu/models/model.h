@@ -16,14 +16,17 @@ struct CpuidResult {
     u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
 
+struct SiliconRow;  // cpu/models/silicon.h
+
 struct Model {
+    const SiliconRow* silicon = nullptr;  // where caches and TLBs are described
     std::string name;
     Vendor vendor = Vendor::kIntel;
     u32 signature = 0;  // CPUID.1:EAX
     std::string brand;  // up to 47 characters
     u32 max_basic = 0, max_extended = 0;
     unsigned physical_bits = 40, linear_bits = 48;
-    u32 svm_asids = 0;          // CPUID 8000_000A EBX
+    u32 svm_asids = 0;  // CPUID 8000_000A EBX
     // VMX capability generation: which controls the model's capability MSRs allow (vt-emulation/vmx
     // walks its control rows and admits those whose generation <= this). 0 = no VMX.
     unsigned vmx_generation = 0;

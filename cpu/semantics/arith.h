@@ -119,7 +119,9 @@ RM_MULTIPLY(ImulOne, imul)
         template <class T, class E>                                                          \
         static Step run(E& e, const Insn& i) {                                               \
             RM_LET(s, e.template read<T, 0>(i));                                             \
-            RM_LET(r, e.template op<T>(read_high<T>(e), e.template gpr<T>(kRax), s));        \
+            auto high = read_high<T>(e);                                                     \
+            auto low = e.template gpr<T>(kRax);                                              \
+            RM_LET(r, e.template op<T>(high, low, s));                                       \
             write_pair<T>(e, r.quotient, r.remainder);                                       \
             return Step::kNext;                                                              \
         }                                                                                    \

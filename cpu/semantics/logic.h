@@ -39,7 +39,8 @@ RM_SHIFT(Rcr, rcr)
         template <class T, class E>                                                            \
         static Step run(E& e, const Insn& i) {                                                 \
             RM_LET(d, e.template rmw<T, 0>(i));                                                \
-            auto r = e.op(d.value, e.template get_at<T>(i.reg[1]), shift_amount(e, i, 2));     \
+            auto source = e.template get_at<T>(i.reg[1]);                                      \
+            auto r = e.op(d.value, source, shift_amount(e, i, 2));                             \
             e.commit(d, r.value);                                                              \
             e.set_flags(r.flags);                                                              \
             return Step::kNext;                                                                \

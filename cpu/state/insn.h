@@ -26,6 +26,7 @@ struct Insn {
     Handler fn = nullptr;
     u64 imm = 0;   // immediate (sign-extended to the operand size and to 64 bits), or the absolute
                    // target rip of a relative branch; ENTER: size | level << 32; far ptr: offset
+                   // MOV to/from CRn, DRn, Sreg: 1 = operand 0 is the special register
     u64 disp = 0;  // displacement; for RIP-relative operands the absolute linear offset
     u8 base = 16, index = 16, scale = 0, seg = 3;  // gpr numbers (16 = none); shift count; SegReg
     // Register operands by operand number. GPR: byte offset into CpuState::gpr (AH = 1, CH = 9 ...).
@@ -33,7 +34,9 @@ struct Insn {
     u8 reg[3] = {};
     u8 length = 0;
     u16 offset = 0;      // from the block's first byte
-    AddrMode addr = AddrMode::k64;
+    AddrMode addr : 4 = AddrMode::k64;
+    u8 mem_size_log2 : 4 = 0;  // bytes of the memory operand, or without one of operand 1:
+                               // 0..4 as a power of two, 5 = ten bytes, 6 = anything else
     u8 size_log2 = 2;    // effective operand size of the instruction: 0..3
     u8 prefixes = 0;     // kPrefix*
     u8 kinds = 0;        // OperandKind of operands 0..3, two bits each

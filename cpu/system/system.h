@@ -49,9 +49,14 @@ void set_flags_register(Cpu& cpu, u64 rflags);
 
 // --- I/O permission (CPL, IOPL, TSS bitmap; SDM 1 19.5). False: cpu.raised.
 [[nodiscard]] bool check_io(Cpu& cpu, u16 port, unsigned size);
+// I/O breakpoints (CR4.DE) for an access that is about to be made; hits go to pending_db.
+void io_breakpoints(Cpu& cpu, u16 port, unsigned size);
 
 // --- TLB maintenance as instructions demand it ---
 void invalidate_page(Cpu& cpu, LinearAddr va);
+
+// --- debug (SDM 3B 17.2): DR6 bits of instruction breakpoints that match; 0 if none or RF is set.
+u64 instruction_breakpoints(Cpu& cpu, LinearAddr va);
 
 // --- SMM (SDM 3C chapter 34) ---
 void enter_smm(Cpu& cpu);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/bits.h"
 #include "memory/access/mmu_state.h"
 
 namespace rm::memory {

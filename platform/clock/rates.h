@@ -8,8 +8,8 @@
 namespace rm::platform {
 
 inline constexpr u64 kNsPerSecond = 1'000'000'000;
-inline constexpr u64 kPitHz = 1'193'182;       // 14.31818 MHz / 12
-inline constexpr u64 kPmTimerHz = 3'579'545;   // 14.31818 MHz / 4 (ACPI 4.8.3.3)
+inline constexpr u64 kPitHz = 1'193'182;      // 14.31818 MHz / 12
+inline constexpr u64 kPmTimerHz = 3'579'545;  // 14.31818 MHz / 4 (ACPI 4.8.3.3)
 inline constexpr u64 kRtcCrystalHz = 32'768;
 
 // Whole cycles elapsed after `ns` nanoseconds.

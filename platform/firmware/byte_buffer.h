@@ -29,10 +29,7 @@ public:
         for (size_t i = 0; i < width; ++i) u8v(static_cast<u8>(i < s.size() ? s[i] : fill));
         return *this;
     }
-    ByteBuffer& zeros(size_t n) {
-        bytes_.resize(bytes_.size() + n);
-        return *this;
-    }
+    ByteBuffer& zeros(size_t n);
     ByteBuffer& align(size_t to) { return zeros((to - bytes_.size() % to) % to); }
 
     template <class T>
@@ -42,11 +39,7 @@ public:
     }
 
 private:
-    ByteBuffer& append(const void* data, size_t n) {
-        const auto* p = static_cast<const u8*>(data);
-        bytes_.insert(bytes_.end(), p, p + n);
-        return *this;
-    }
+    ByteBuffer& append(const void* data, size_t n);
     std::vector<u8> bytes_;
 };
 

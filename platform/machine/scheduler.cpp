@@ -106,12 +106,10 @@ Processor::Stop Scheduler::turn() {
     Processor& processor = *processors_[current_];
     const u64 start = events_.now_ticks();
     if (processor.ticks() < start) processor.skip_to(start);
-    if (!resume_turn_)
-        turn_end_ = processors_.size() == 1 ? EventQueue::kNever : start + quantum_;
+    if (!resume_turn_) turn_end_ = processors_.size() == 1 ? EventQueue::kNever : start + quantum_;
     resume_turn_ = false;
     wake_[current_] = 0;
-    const u64 limit =
-        std::min({events_.next_deadline_ticks(), turn_end_, start + kPollTicks});
+    const u64 limit = std::min({events_.next_deadline_ticks(), turn_end_, start + kPollTicks});
     events_.set_running(&processor, limit);
     running_ = true;
     const Processor::Stop stop = processor.run(limit);

@@ -1,12 +1,13 @@
 // Drives the machine's processors, one at a time, on one host thread, and fires the event queue
 // between their turns. Owns: whose turn it is, how long a turn lasts, idle time.
 //
-// Time is global and never runs backwards: a processor's turn begins at the machine's time (its tick
-// count is skipped forward to it) and moves the time on by what it executes. So a value of the TSC,
-// HPET or any device seen by one processor is never later than what the next one sees (Linux and Xen
-// check exactly that when they bring up a processor), and a device never computes with a time
-// before its own. Everything is decided by tick counts, so equal runs are equal on every host; the
-// host's poll and the interrupt flag are looked at between turns and change nothing by themselves.
+// Time is global and never runs backwards: a processor's turn begins at the machine's time (its
+// tick count is skipped forward to it) and moves the time on by what it executes. So a value of the
+// TSC, HPET or any device seen by one processor is never later than what the next one sees (Linux
+// and Xen check exactly that when they bring up a processor), and a device never computes with a
+// time before its own. Everything is decided by tick counts, so equal runs are equal on every host;
+// the host's poll and the interrupt flag are looked at between turns and change nothing by
+// themselves.
 //
 // A turn ends at the next event, at its quantum (only with several processors), when the processor
 // halts, and when it signals another one (IPI, device interrupt), which then need not wait.
@@ -22,7 +23,7 @@ namespace rm::platform {
 
 class Scheduler {
 public:
-    static constexpr u64 kDefaultQuantum = 20'000;  // ticks; 80 us at 4 ns per tick
+    static constexpr u64 kDefaultQuantum = 20'000;   // ticks; 80 us at 4 ns per tick
     static constexpr u64 kPollTicks = u64{1} << 18;  // longest stretch without a look at the host
     static constexpr unsigned kPollIdleJumps = 64;   // the same, counted in skipped idle periods
     static constexpr unsigned kMaxProcessors = 8;
@@ -80,7 +81,7 @@ private:
     std::vector<char> wake_;  // signalled since its last turn: worth a try although halted
     std::function<void()> poll_;
     u64 quantum_;
-    u64 turn_end_ = 0;  // in ticks, of a turn that the debugger interrupted
+    u64 turn_end_ = 0;   // in ticks, of a turn that the debugger interrupted
     u64 polled_at_ = 0;  // executed_ at the last poll
     u64 executed_ = 0;
     unsigned idle_jumps_ = 0;

@@ -28,12 +28,21 @@ def kvm(steps, args=""):
             f"console=ttyS0,115200 loglevel=7 nokaslr steps={steps} kvmargs={args}"]
 
 
-OOPS = [r"Oops:", r"BUG:", r"Kernel panic", r"WARNING: CPU", r"MISSION-FAIL", r"soft lockup"]
+def linux(kernel="vmlinuz", cpus=1):
+    return ["-kernel", f"{IMAGES}/{kernel}", "-initrd", f"{IMAGES}/linux.cpio", "-m", "512M", "-smp", str(cpus),
+            "-append", "console=ttyS0,115200 loglevel=7"]
+
+
+LINUX_MARKS = [r"Linux version 6", r"LINUX-UP", r"SHELL-OK b1946ac9", r"reboot: Power down"]
+OOPS = [r"Oops:", r"BUG:", r"Kernel panic", r"WARNING: CPU", r"MISSION-FAIL", r"soft lockup", r"^COMPLAINT"]
 XEN_MARKS = [r"Xen version 4\.17", r"GUEST-OK", r"MISSION-OK"]
 # name: (groups, options, expected regular expressions in any order, seconds)
 CASES = {
-    "linux": (["check"], kvm("none"), [r"Linux version 6", r"MS .*dom0-init"], 600),
-    "linux-smp4": (["check"], kvm("none") + ["-smp", "4"], [r"Linux version 6", r"smp: Brought up 1 node, 4 CPUs", r"MS .*dom0-init"], 900),
+    "linux": (["check"], linux(), LINUX_MARKS + [r"cpus=1"], 600),
+    "linux-smp4": (["check"], linux(cpus=4), LINUX_MARKS + [r"cpus=4"], 900),
+    "linux-686": (["check"], linux("vmlinuz-686"), LINUX_MARKS + [r"i686 cpus=1"], 900),
+    "linux-686-smp4": (["full"], linux("vmlinuz-686", 4), LINUX_MARKS + [r"i686 cpus=4"], 900),
+    "linux-iso": (["full"], ["-cdrom", f"{IMAGES}/linux.iso", "-m", "512M"], [r"GRUB loading"] + LINUX_MARKS, 900),
     "xen-pvh-westmere": (["check"], xen("pvhmini") + ["-cpu", "Westmere"], XEN_MARKS + [r"HVM: VMX enabled"], 1200),
     "xen-pvh-barcelona": (["check"], xen("pvhmini") + ["-cpu", "barcelona"], XEN_MARKS + [r"HVM: SVM enabled"], 1200),
     "xen-mission-westmere": (["full"], xen("info,pvhmini,pv,pvh,hvmdisk,hvmgrub,hvm") + ["-cpu", "Westmere"], XEN_MARKS, 7200),

@@ -10,7 +10,7 @@ build() { # result recipe
     "$here/roms/images/$2" >"$out/$2.log" 2>&1 || { tail -n 20 "$out/$2.log"; echo "roms/images/$2 failed: $out/$2.log" >&2; exit 1; }
 }
 build xen.iso xen.sh
+build linux.iso linux.sh
 build kvm.iso kvm.sh
 [ "${1:-}" = shadow ] && build xen-shadow xen-shadow.sh
-[ "${1:-}" = linux ] && build linux.iso linux.sh
 exit 0

@@ -1,0 +1,203 @@
+#include "frontends/cli/machine.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/log.h"
+#include "vt-emulation/svm/svm.h"
+#include "vt-emulation/vmx/vmx.h"
+
+namespace rm::frontends {
+
+using platform::PcExit;
+
+Machine::~Machine() = default;
+
+Result<std::unique_ptr<Machine>> Machine::create(const Options& options) {
+    std::unique_ptr<Machine> machine(new Machine(options));
+    if (auto built = machine->build(); !built) return std::unexpected(built.error());
+    return machine;
+}
+
+Result<void> Machine::build() {
+    auto model = cpu::make_model(options_.cpu);
+    if (!model) return std::unexpected(model.error());
+    model_ = std::move(*model);
+    auto tracing = Tracing::create(options_);
+    if (!tracing) return std::unexpected(tracing.error());
+    tracing_ = std::move(*tracing);
+
+    platform::PcConfig config;
+    config.ram_bytes = options_.ram_bytes;
+    config.cpus = options_.processors;
+    config.icount_shift = options_.icount_shift;
+    config.apic.x2apic = model_.features.has(cpu::Feature::k_x2apic);
+    config.apic.tsc_deadline = model_.features.has(cpu::Feature::k_tsc_deadline);
+    config.apic.physical_bits = model_.physical_bits;
+    if (model_.features.has(cpu::Feature::k_vmx)) config.msr_feature_control = 5;
+    config.bios = options_.bios;
+    config.kernel = options_.kernel;
+    config.initrd = options_.initrd;
+    config.append = options_.append;
+    if (!options_.boot_order.empty()) config.boot_order = options_.boot_order;
+    config.boot_menu = options_.boot_menu;
+    config.nographic = options_.nographic;
+    config.vga = options_.vga;
+    if (options_.rtc_base) config.rtc_base = *options_.rtc_base;
+    config.no_reboot = options_.no_reboot;
+    if (options_.debug_exit)
+        config.debug_exit = platform::DebugExitConfig{options_.debug_exit->iobase, options_.debug_exit->iosize};
+    config.pc_testdev = options_.pc_testdev;
+    config.observer = tracing_.get();
+    config.on_triple_fault = [this](unsigned index) {
+        const auto& t = cpus_[index]->last_triple_fault;
+        log::warn("processor %u shut down by a triple fault at %04x:%llx (exceptions %u, %u, %u)", index,
+                  t.cs, static_cast<unsigned long long>(t.rip), t.vectors[0], t.vectors[1], t.vectors[2]);
+    };
+    if (auto r = add_serials(config); !r) return r;
+    if (auto r = add_drives(config); !r) return r;
+    auto pc = platform::Pc::create(std::move(config),
+                                   [this](const platform::CpuPlace& place) { return make_cpu(place); });
+    if (!pc) return std::unexpected(pc.error());
+    pc_ = std::move(*pc);
+    return {};
+}
+
+Result<void> Machine::add_serials(platform::PcConfig& config) {
+    std::vector<std::string> specs = options_.serials;
+    if (specs.empty() && !options_.nodefaults) specs.push_back(options_.nographic ? "mon:stdio" : "null");
+    for (std::size_t n = 0; n < specs.size(); ++n) {
+        if (specs[n] == "none") continue;
+        auto backend = platform::make_char_backend(specs[n]);
+        if (!backend) return std::unexpected(backend.error());
+        if (auto* mux = dynamic_cast<platform::CharMux*>(backend->get()))
+            mux->set_actions({[this] { pc_->request_quit(); },
+                              [this, n] { pc_->send_break(static_cast<unsigned>(n)); },
+                              [this] { (void)pc_->flush_disks(); }});
+        if (auto note = (*backend)->note(); !note.empty())
+            log::warn("serial port %zu: %s", n + 1, note.c_str());
+        config.serials[n] = {true, backend->get()};
+        backends_.push_back(std::move(*backend));
+    }
+    if (options_.debugcon.empty()) return {};
+    auto backend = platform::make_char_backend(options_.debugcon);
+    if (!backend) return std::unexpected(backend.error());
+    for (u16 port : {u16{0x402}, u16{0xE9}}) config.debug_consoles.push_back({port, backend->get()});
+    backends_.push_back(std::move(*backend));
+    return {};
+}
+
+Result<void> Machine::add_drives(platform::PcConfig& config) {
+    bool used[4] = {};
+    for (const DriveOption& d : options_.drives) {
+        int index = d.index;
+        if (index < 0)  // as QEMU: disks from 0 up, CD-ROMs from 2 up
+            for (index = d.media == "cdrom" ? 2 : 0; index < 4 && used[index];) ++index;
+        if (index > 3) return fail("-drive file=%s: all four IDE positions are taken", d.file.c_str());
+        if (used[index]) return fail("-drive file=%s: IDE position %d is taken twice", d.file.c_str(), index);
+        used[index] = true;
+        config.drives.push_back({static_cast<unsigned>(index), d.media == "cdrom", d.file, d.read_only,
+                                 d.snapshot || options_.snapshot});
+    }
+    return {};
+}
+
+std::unique_ptr<Processor> Machine::make_cpu(const platform::CpuPlace& place) {
+    cpu::CpuConfig config;
+    config.index = place.index;
+    config.processors = place.count;
+    config.start_halted = place.index != 0;
+    auto processor = std::make_unique<cpu::Cpu>(model_, config, place.memory, place.io, place.lapic, place.clock);
+    processor->on_smm_change = place.smm_changed;
+    std::unique_ptr<cpu::Virtualization> vt;
+    if (model_.features.has(cpu::Feature::k_vmx))
+        vt = std::make_unique<vt::vmx::Vmx>(model_, tracing_->sink());
+    else if (model_.features.has(cpu::Feature::k_svm))
+        vt = std::make_unique<vt::svm::Svm>(model_, tracing_->sink());
+    if (vt) {
+        processor->vt = vt.get();
+        virtualizations_.push_back(std::move(vt));
+    }
+    processor->reset();
+    tracing_->attach(*processor);
+    cpus_.push_back(processor.get());
+    return processor;
+}
+
+void Machine::poll(std::atomic<bool>& report) {
+    for (auto& backend : backends_) backend->poll();
+    if (report.exchange(false)) tracing_->report();
+    if (tracing_->failed()) pc_->request_quit();
+}
+
+int Machine::run(const std::atomic<bool>& interrupt, std::atomic<bool>& report) {
+    pc_->set_host_poll([this, &report] { poll(report); });
+    PcExit exit;
+    for (;;) {
+        exit = pc_->run(interrupt);
+        const bool stays = options_.no_shutdown && exit.kind == PcExit::Kind::kPowerOff;
+        const bool input = std::any_of(backends_.begin(), backends_.end(),
+                                       [](const auto& b) { return b->poll_fd() >= 0; });
+        if (!stays && !(exit.kind == PcExit::Kind::kIdleForever && input)) break;
+        // Only the host can wake the guest now: wait for input without using the host's CPU.
+        std::vector<pollfd> fds;
+        for (auto& b : backends_)
+            if (b->poll_fd() >= 0) fds.push_back({b->poll_fd(), POLLIN, 0});
+        ::poll(fds.data(), fds.size(), 200);
+        poll(report);
+        if (interrupt) {
+            exit.kind = PcExit::Kind::kInterrupted;
+            break;
+        }
+    }
+    for (auto& backend : backends_) backend->flush();
+    int code = exit_code(exit);
+    if (auto flushed = pc_->flush_disks(); !flushed) {
+        log::warn("%s", flushed.error().message.c_str());
+        code = 1;
+    }
+    if (auto dumped = dump_screen(); !dumped) {
+        log::warn("%s", dumped.error().message.c_str());
+        code = 1;
+    }
+    if (auto finished = tracing_->finish(cpus_, *pc_); !finished) {
+        log::warn("%s", finished.error().message.c_str());
+        code = 1;
+    }
+    return code;
+}
+
+int Machine::exit_code(const PcExit& exit) {
+    switch (exit.kind) {
+        case PcExit::Kind::kDebugExit: return exit.status;
+        case PcExit::Kind::kTripleFault: return 3;
+        case PcExit::Kind::kIdleForever:
+            log::warn("the guest is idle for ever: all processors are halted with nothing to wake them "
+                      "(processor 0 at rip %llx)", static_cast<unsigned long long>(cpus_[0]->rip));
+            return 4;
+        case PcExit::Kind::kInterrupted: return 130;
+        default: return 0;
+    }
+}
+
+Result<void> Machine::dump_screen() {
+    const std::string& path = options_.screendump;
+    if (path.empty()) return {};
+    if (!pc_->vga()) return fail("-screendump %s: the machine has no display (-vga none)", path.c_str());
+    std::FILE* file = std::fopen(path.c_str(), "w");
+    if (!file) return fail("-screendump %s: %m", path.c_str());
+    std::vector<u8> data;
+    if (path.ends_with(".ppm")) {
+        data = platform::ppm(pc_->vga()->picture());
+    } else {
+        const std::string text = pc_->vga()->text();
+        data.assign(text.begin(), text.end());
+    }
+    const bool written = std::fwrite(data.data(), 1, data.size(), file) == data.size();
+    if (std::fclose(file) != 0 || !written) return fail("-screendump %s: %m", path.c_str());
+    return {};
+}
+
+}  // namespace rm::frontends

@@ -1,0 +1,42 @@
+// Builds the machine that the options describe: model, processors with their VT, PC, host ends of
+// serial ports, traces. Owns everything; runs it and turns the way it ended into an exit code.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "cpu/cpu.h"
+#include "cpu/models/model.h"
+#include "frontends/cli/options.h"
+#include "frontends/cli/tracing.h"
+#include "platform/machine/pc.h"
+
+namespace rm::frontends {
+
+class Machine {
+public:
+    static Result<std::unique_ptr<Machine>> create(const Options& options);
+    ~Machine();
+    // Runs to the end. `interrupt` is set by SIGINT and SIGTERM, `report` by SIGUSR1.
+    int run(const std::atomic<bool>& interrupt, std::atomic<bool>& report);
+
+private:
+    explicit Machine(const Options& options) : options_(options) {}
+    Result<void> build();
+    Result<void> add_serials(platform::PcConfig& config);
+    Result<void> add_drives(platform::PcConfig& config);
+    std::unique_ptr<Processor> make_cpu(const platform::CpuPlace& place);
+    void poll(std::atomic<bool>& report);
+    int exit_code(const platform::PcExit& exit);
+    Result<void> dump_screen();
+
+    Options options_;
+    cpu::Model model_;
+    std::unique_ptr<Tracing> tracing_;
+    std::vector<std::unique_ptr<cpu::Virtualization>> virtualizations_;
+    std::vector<std::unique_ptr<platform::CharBackend>> backends_;
+    std::vector<cpu::Cpu*> cpus_;
+    std::unique_ptr<platform::Pc> pc_;
+};
+
+}  // namespace rm::frontends

@@ -1,0 +1,112 @@
+// SVM EXITINFO1 and EXITINFO2 as rows (APM2 15.8-15.13, 15.25.6, appendix C). Fields that only
+// models with decode assists fill (15.10) are shown where they are set.
+#include "base/bits.h"
+#include "frontends/trace/bit_fields.h"
+#include "frontends/trace/decode.h"
+
+namespace rm::frontends::trace {
+
+using vt::common::ExitRecord;
+
+namespace {
+
+// Exit codes by the manual's names (APM2 appendix C); ranges hold one code a register or vector.
+enum ExitCode : u64 {
+    kCr0Read = 0x00, kCr15Read = 0x0F, kCr0Write = 0x10, kCr15Write = 0x1F,
+    kDr0Read = 0x20, kDr15Read = 0x2F, kDr0Write = 0x30, kDr15Write = 0x3F,
+    kException0 = 0x40, kException31 = 0x5F, kPageFault = 0x4E,
+    kCr0SelectiveWrite = 0x65, kCpuid = 0x72, kSoftwareInterrupt = 0x75, kInvlpg = 0x79,
+    kIo = 0x7B, kMsr = 0x7C, kTaskSwitch = 0x7D, kVmmcall = 0x81, kXsetbv = 0x8D,
+    kNestedPageFault = 0x400,
+};
+
+constexpr const char* kIoDirections[] = {"out", "in"};
+constexpr const char* kIoSizes[] = {"?", "1", "2", "?", "4", "?", "?", "?"};
+constexpr const char* kAddressSizes[] = {"?", "16", "32", "?", "64", "?", "?", "?"};
+constexpr const char* kMsrAccess[] = {"read", "write"};
+constexpr const char* kNestedUse[] = {"?", "translation", "page-walk", "?"};
+constexpr u64 kHasErrorCode = bit(11);  // EventInfo::info
+
+constexpr BitField kMovCr[] = {{"register", 3, 0, Show::kGpr, nullptr, bit(63), bit(63)}};
+constexpr BitField kMovDr[] = {{"register", 3, 0, Show::kGpr}};
+constexpr BitField kErrorCode[] = {{"error", 31, 0, Show::kHex}};
+constexpr BitField kAddress[] = {{"address", 63, 0, Show::kHex}};
+constexpr BitField kReportedAddress[] = {{"address", 63, 0, Show::kHexIfSet}};
+constexpr BitField kVector[] = {{"vector", 7, 0, Show::kHexIfSet}};
+constexpr BitField kIoInfo1[] = {{"direction", 0, 0, Show::kName, kIoDirections},
+                                 {"port", 31, 16, Show::kHex},
+                                 {"size", 6, 4, Show::kName, kIoSizes},
+                                 {"string", 2, 2, Show::kFlag},
+                                 {"rep", 3, 3, Show::kFlag},
+                                 {"address_size", 9, 7, Show::kName, kAddressSizes}};
+constexpr BitField kIoInfo2[] = {{"next_rip", 63, 0, Show::kHex}};
+constexpr BitField kMsrInfo1[] = {{"access", 0, 0, Show::kName, kMsrAccess}};
+constexpr BitField kTaskInfo1[] = {{"selector", 15, 0, Show::kHex}};
+constexpr BitField kTaskInfo2[] = {{"iret", 36, 36, Show::kFlag},
+                                   {"jmp", 38, 38, Show::kFlag},
+                                   {"error", 31, 0, Show::kHex, nullptr, bit(44), bit(44)},
+                                   {"rf", 48, 48, Show::kFlag}};
+constexpr BitField kNpfInfo1[] = {{"present", 0, 0, Show::kFlag},
+                                  {"write", 1, 1, Show::kFlag},
+                                  {"user", 2, 2, Show::kFlag},
+                                  {"reserved", 3, 3, Show::kFlag},
+                                  {"fetch", 4, 4, Show::kFlag},
+                                  {"for", 33, 32, Show::kName, kNestedUse}};
+
+struct ExitRow {
+    u64 first, last;
+    const char* index_key;  // the code minus `first`, under this name; null: none
+    std::span<const BitField> info1, info2;
+};
+constexpr ExitRow kExits[] = {
+    {kCr0Read, kCr15Read, "cr", kMovCr, {}},
+    {kCr0Write, kCr15Write, "cr", kMovCr, {}},
+    {kDr0Read, kDr15Read, "dr", kMovDr, {}},
+    {kDr0Write, kDr15Write, "dr", kMovDr, {}},
+    {kPageFault, kPageFault, nullptr, kErrorCode, kAddress},
+    {kCr0SelectiveWrite, kCr0SelectiveWrite, nullptr, kMovCr, {}},
+    {kSoftwareInterrupt, kSoftwareInterrupt, nullptr, kVector, {}},
+    {kInvlpg, kInvlpg, nullptr, kReportedAddress, {}},
+    {kIo, kIo, nullptr, kIoInfo1, kIoInfo2},
+    {kMsr, kMsr, nullptr, kMsrInfo1, {}},
+    {kTaskSwitch, kTaskSwitch, nullptr, kTaskInfo1, kTaskInfo2},
+    {kNestedPageFault, kNestedPageFault, nullptr, kNpfInfo1, {}},
+    {kCpuid, kCpuid, nullptr, {}, {}},
+    {kVmmcall, kVmmcall, nullptr, {}, {}},
+    {kXsetbv, kXsetbv, nullptr, {}, {}},
+    {kException0, kException31, nullptr, {}, {}},
+};
+
+const ExitRow* find_row(u64 code) {
+    for (const ExitRow& row : kExits)
+        if (code >= row.first && code <= row.last) return &row;
+    return nullptr;
+}
+
+void show_registers(LineBuilder& line, u64 code, const GuestRegisters& registers) {
+    if (code == kMsr && registers.rcx) line.hex("msr", static_cast<u32>(*registers.rcx));
+    if (code == kXsetbv && registers.rcx) line.hex("xcr", static_cast<u32>(*registers.rcx));
+    if (code == kCpuid && registers.rax) line.hex("leaf", static_cast<u32>(*registers.rax));
+    if (code == kVmmcall && registers.rax) line.hex("hypercall", static_cast<u32>(*registers.rax));
+}
+
+}  // namespace
+
+void decode_svm_exit(LineBuilder& line, const ExitRecord& exit, const GuestRegisters& registers) {
+    const ExitRow* row = find_row(exit.reason);
+    if (!row) return;
+    line.open("decoded");
+    if (exit.reason >= kException0 && exit.reason <= kException31) {
+        const unsigned vector = static_cast<unsigned>(exit.reason - kException0);
+        if (const char* name = exception_name(vector)) line.word("exception", name);
+        if (exit.reason != kPageFault && (exit.interruption.info & kHasErrorCode))
+            show_fields(line, exit.info1, kErrorCode);
+    }
+    if (row->index_key) line.number(row->index_key, exit.reason - row->first);
+    show_fields(line, exit.info1, row->info1);
+    show_fields(line, exit.info2, row->info2);
+    show_registers(line, exit.reason, registers);
+    line.close();
+}
+
+}  // namespace rm::frontends::trace

@@ -1,0 +1,19 @@
+// The two functions that grow a ByteBuffer; out of line, because inlined chains of single-byte
+// appends make gcc 12 warn about overflows that cannot happen. See byte_buffer.h.
+#include "platform/firmware/byte_buffer.h"
+
+namespace rm::platform {
+
+ByteBuffer& ByteBuffer::append(const void* data, size_t n) {
+    const size_t at = bytes_.size();
+    bytes_.resize(at + n);
+    if (n) std::memcpy(bytes_.data() + at, data, n);
+    return *this;
+}
+
+ByteBuffer& ByteBuffer::zeros(size_t n) {
+    bytes_.resize(bytes_.size() + n);
+    return *this;
+}
+
+}  // namespace rm::platform
