@@ -97,6 +97,7 @@ Look look_nmi(Cpu& cpu) {
     if (cpu.shadow) return Look::kRetry;
     cpu.pending &= ~kAttnNmi;
     cpu.nmi_blocked = true;
+    cpu.activity = Activity::kActive;
     deliver(cpu, {.vector = kNmiVector, .type = EventType::kNmi});
     return Look::kTaken;
 }
@@ -112,13 +113,15 @@ Look look_intr(Cpu& cpu) {
     }
     if (cpu.shadow) return Look::kRetry;
     const u8 vector = cpu.lapic.acknowledge();
+    cpu.activity = Activity::kActive;
     deliver(cpu, {.vector = vector, .type = EventType::kExternalInterrupt});
     return Look::kTaken;
 }
 
 Look look_vt(Cpu& cpu) {
     if (!cpu.vt || !(cpu.attention & kAttnVt)) return Look::kNothing;
-    return cpu.vt->boundary(cpu) ? Look::kTaken : Look::kRetry;
+    // The bit is VT's own: set and cleared there.
+    return cpu.vt->boundary(cpu) ? Look::kTaken : Look::kNothing;
 }
 
 Look look_monitor(Cpu& cpu) {
@@ -150,7 +153,6 @@ bool service_attention(Cpu& cpu) {
     // While halted the VT bit is parked in `pending`, so that `attention` can be 0.
     cpu.attention |= cpu.pending & kAttnVt;
     cpu.pending &= ~kAttnVt;
-    const bool vt_was_set = cpu.attention & kAttnVt;
     // Each round takes one event. The bound only guards against an owner of kAttnVt that always
     // claims a change.
     for (unsigned round = 0; round < 64; ++round) {
@@ -171,7 +173,7 @@ bool service_attention(Cpu& cpu) {
         break;
     }
     if (cpu.activity == Activity::kActive) return true;
-    if (vt_was_set || (cpu.attention & kAttnVt)) cpu.pending |= cpu.attention & kAttnVt;
+    cpu.pending |= cpu.attention & kAttnVt;
     cpu.attention = 0;
     return false;
 }

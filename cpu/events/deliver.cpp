@@ -34,7 +34,8 @@ void apply_payload(Cpu& cpu, const Event& e) {
     if (hardware(e, kPf)) cpu.cr2 = e.payload;
     if (e.vector == kDb && e.type == EventType::kHardwareException) {
         cpu.dr6 = (cpu.dr6 & ~u64{0xF}) | e.payload;
-        cpu.dr7 &= ~bit(13);  // GD
+        cpu.dr7 &= ~bit(13);                  // GD
+        cpu.msr.debugctl &= ~bit(1);          // BTF (SDM 3B 17.4.3)
     }
 }
 
@@ -110,8 +111,11 @@ void deliver(Cpu& cpu, const Event& first, bool injected) {
     Event event = first;
     cpu.last_triple_fault = {};
     note_vector(cpu, event);
+    // Injection leaves CR2 and DR6 to the hypervisor (SDM 3C 26.6.1.1; APM2 15.20).
+    bool with_payload = !injected;
     for (;;) {
-        apply_payload(cpu, event);
+        if (with_payload) apply_payload(cpu, event);
+        with_payload = true;
         begin(cpu, event);
         if (cpu.event_observer) cpu.event_observer->on_delivery(cpu, event);
         const Step step = deliver_once(cpu, event);

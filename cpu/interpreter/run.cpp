@@ -70,7 +70,7 @@ bool loads_rf(const Insn& i) {
 // One instruction with everything that looks at single instructions: shadows, TF, RF, breakpoints.
 void run_single(Cpu& cpu, const Block& block) {
     const u8 shadow = cpu.shadow;
-    const bool trap = cpu.flags_other & kFlagTf;
+    bool trap = cpu.flags_other & kFlagTf;
     const LinearAddr linear = cpu.mode.code64() ? cpu.rip : (cpu.seg[kCs].base + cpu.rip) & 0xFFFFFFFF;
     if (const u64 hits = instruction_breakpoints(cpu, linear)) {
         Event db{.vector = kDb, .payload = hits};
@@ -91,6 +91,8 @@ void run_single(Cpu& cpu, const Block& block) {
     const bool retired = step != Step::kFault && step != Step::kVmExit;
     // RF holds for one instruction; IRET and RSM keep what they loaded (SDM 3B 17.3.1.1).
     if (had_rf && retired && !loads_rf(i)) cpu.flags_other &= ~kFlagRf;
+    // DEBUGCTL.BTF: only taken branches trap (SDM 3B 17.4.3).
+    if ((cpu.msr.debugctl & bit(1)) && step != Step::kJump) trap = false;
     if (trap && retired && !(cpu.shadow & kShadowMovSs)) {
         cpu.pending_db |= bit(14);
         cpu.attention |= kAttnTrap;

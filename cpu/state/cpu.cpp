@@ -56,7 +56,7 @@ void Cpu::update_mode() {
 
     const bool ac = flags_other & kFlagAc;
     mmu.set_data_class(cpl == 3 ? PrivClass::kUser
-                       : ac     ? PrivClass::kSupervisorAc
+                       : ac && (cr4 & kCr4Smap) ? PrivClass::kSupervisorAc
                                 : PrivClass::kSupervisor);
     mmu.set_code_class(cpl == 3 ? PrivClass::kUser : PrivClass::kSupervisor);
     mem_checks = (ac && cpl == 3 && (cr0 & kCr0Am)) || data_breakpoints(dr7);

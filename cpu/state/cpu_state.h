@@ -92,6 +92,11 @@ struct Msrs {
     u64 misc_enable = 0, mtrr_def_type = 0, mtrr_fixed[11] = {}, mtrr_base[8] = {},
         mtrr_mask[8] = {};
     u64 tsc_adjust = 0;
+    u64 mcg_status = 0, mc_ctl[8] = {};
+    // AMD only (BKDG of families 0FH and 10H): registers that firmware and systems set and read
+    // back; none of them changes what this machine does.
+    u64 syscfg = 0, hwcr = 0, iorr[4] = {}, top_mem = 0, top_mem2 = 0, nb_cfg = 0,
+        int_pending = 0, mmio_conf_base = 0, cu_cfg[16] = {}, perf_ctl[4] = {}, perf_ctr[4] = {};
     u64 tsc_offset = 0;  // added to the machine's TSC; WRMSR(TSC) changes it
 };
 

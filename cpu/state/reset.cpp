@@ -12,6 +12,7 @@ constexpr u32 kDataAttr = 0x93, kCodeAttr = 0x9B, kLdtAttr = 0x82, kTssAttr = 0x
 constexpr u64 kCr0Reset = 0x60000010;
 constexpr u64 kMiscEnableFastStrings = bit(0), kMiscEnableNoBts = bit(11),
               kMiscEnableNoPebs = bit(12), kMiscEnableMonitor = bit(18);
+constexpr u64 kHwcrTscFreqSel = bit(24);  // family 10H: the TSC runs at the P0 frequency
 constexpr u16 kFcwPowerUp = 0x40, kFtwPowerUp = 0x5555;
 
 // What RESET and INIT have in common.
@@ -66,6 +67,8 @@ void Cpu::reset() {
     fpu.ftw = kFtwPowerUp;
     msr.misc_enable = kMiscEnableFastStrings | kMiscEnableNoBts | kMiscEnableNoPebs;
     if (model.features.has(Feature::k_monitor)) msr.misc_enable |= kMiscEnableMonitor;
+    const unsigned family = ((model.signature >> 8) & 0xF) + ((model.signature >> 20) & 0xFF);
+    if (model.vendor == Vendor::kAmd && family >= 0x10) msr.hwcr = kHwcrTscFreqSel;
     lapic.reset(false);
     if (vt) vt->reset(*this, false);
     update_all(*this);

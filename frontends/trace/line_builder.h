@@ -7,6 +7,7 @@
 // In JSON, addresses, bit masks and other 64-bit values are strings "0x..." because JSON readers
 // keep only 53 bits of a number.
 #pragma once
+#include <span>
 #include <string>
 #include <string_view>
 

@@ -50,8 +50,12 @@ private:
 
 // Replaces the DWord constant of the first `Name (name, ...)` in the table.
 void patch_name(std::vector<u8>& aml, const char* name, u32 value) {
-    const u8 pattern[] = {0x08, static_cast<u8>(name[0]), static_cast<u8>(name[1]),
-                          static_cast<u8>(name[2]), static_cast<u8>(name[3]), 0x0C};
+    const u8 pattern[] = {0x08,
+                          static_cast<u8>(name[0]),
+                          static_cast<u8>(name[1]),
+                          static_cast<u8>(name[2]),
+                          static_cast<u8>(name[3]),
+                          0x0C};
     const auto at = std::search(aml.begin(), aml.end(), std::begin(pattern), std::end(pattern));
     RM_ASSERT(aml.end() - at >= 10, "dsdt.asl lost a name that the host patches");
     std::memcpy(&*at + sizeof pattern, &value, sizeof value);
@@ -89,34 +93,40 @@ void io_gas(ByteBuffer& out, u8 bits, u8 access, u16 port) {
 
 // 5.2.9 table 5.9, in its order; revision 3 (ACPI 2.0c), so it ends after X_GPE1_BLK.
 u32 add_fadt(Blob& blob, u32 facs, u32 dsdt) {
-    enum Flag : u32 { kWbinvd = 1, kProcC1 = 1 << 2, kNoSleepButton = 1 << 5, kRtcS4 = 1 << 7,
-                      kResetReg = 1 << 10, kPlatformClock = 1 << 15 };
+    enum Flag : u32 {
+        kWbinvd = 1,
+        kProcC1 = 1 << 2,
+        kNoSleepButton = 1 << 5,
+        kRtcS4 = 1 << 7,
+        kResetReg = 1 << 10,
+        kPlatformClock = 1 << 15
+    };
     constexpr u16 kLegacyDevices = 1, k8042 = 2;
     const u32 at = blob.begin("FACP", 3);
     ByteBuffer& b = blob.bytes;
     blob.pointer(facs, 4);
     blob.pointer(dsdt, 4);
-    b.u8v(0).u8v(1).u16v(kSci);                             // reserved, profile desktop, SCI_INT
-    b.u32v(0xB2).u8v(0xF1).u8v(0xF0).u8v(0).u8v(0);         // SMI_CMD, enable, disable, S4BIOS, P-states
-    b.u32v(kPmBase).u32v(0).u32v(kPmBase + 4).u32v(0);      // PM1a/b event, PM1a/b control
-    b.u32v(0).u32v(kPmBase + 8).u32v(kGpeBase).u32v(0);     // PM2 control, timer, GPE0, GPE1
+    b.u8v(0).u8v(1).u16v(kSci);                      // reserved, profile desktop, SCI_INT
+    b.u32v(0xB2).u8v(0xF1).u8v(0xF0).u8v(0).u8v(0);  // SMI_CMD, enable, disable, S4BIOS, P-states
+    b.u32v(kPmBase).u32v(0).u32v(kPmBase + 4).u32v(0);          // PM1a/b event, PM1a/b control
+    b.u32v(0).u32v(kPmBase + 8).u32v(kGpeBase).u32v(0);         // PM2 control, timer, GPE0, GPE1
     b.u8v(4).u8v(2).u8v(0).u8v(4).u8v(4).u8v(0).u8v(0).u8v(0);  // lengths; GPE1 base, C-states
-    b.u16v(0xFFF).u16v(0xFFF);                              // no C2, no C3
-    b.u16v(0).u16v(0).u8v(0).u8v(0);                        // flush size/stride, duty offset/width
-    b.u8v(0).u8v(0).u8v(0x32);                              // day and month alarm, century in CMOS
+    b.u16v(0xFFF).u16v(0xFFF);                                  // no C2, no C3
+    b.u16v(0).u16v(0).u8v(0).u8v(0);  // flush size/stride, duty offset/width
+    b.u8v(0).u8v(0).u8v(0x32);        // day and month alarm, century in CMOS
     b.u16v(kLegacyDevices | k8042).u8v(0);
     b.u32v(kWbinvd | kProcC1 | kNoSleepButton | kRtcS4 | kResetReg | kPlatformClock);
-    io_gas(b, 8, 1, 0xCF9);                                 // PIIX3 reset control: hard reset
+    io_gas(b, 8, 1, 0xCF9);  // PIIX3 reset control: hard reset
     b.u8v(0x06).zeros(3);
     blob.pointer(facs, 8);
     blob.pointer(dsdt, 8);
-    io_gas(b, 32, 2, kPmBase);                              // PM1a event
+    io_gas(b, 32, 2, kPmBase);  // PM1a event
     io_gas(b, 0, 0, 0);
-    io_gas(b, 16, 2, kPmBase + 4);                          // PM1a control
+    io_gas(b, 16, 2, kPmBase + 4);  // PM1a control
     io_gas(b, 0, 0, 0);
-    io_gas(b, 0, 0, 0);                                     // PM2 control
-    io_gas(b, 32, 3, kPmBase + 8);                          // timer
-    io_gas(b, 32, 1, kGpeBase);                             // GPE0
+    io_gas(b, 0, 0, 0);             // PM2 control
+    io_gas(b, 32, 3, kPmBase + 8);  // timer
+    io_gas(b, 32, 1, kGpeBase);     // GPE0
     io_gas(b, 0, 0, 0);
     blob.end();
     return at;
@@ -130,16 +140,19 @@ u32 add_madt(Blob& blob, unsigned cpus) {
         u16 flags;
     };
     static constexpr u16 kConforms = 0, kHighLevel = 0x0D;
-    static constexpr Override kOverrides[] = {
-        {0, 2, kConforms}, {5, 5, kHighLevel}, {9, 9, kHighLevel}, {10, 10, kHighLevel},
-        {11, 11, kHighLevel}};
+    static constexpr Override kOverrides[] = {{0, 2, kConforms},
+                                              {5, 5, kHighLevel},
+                                              {9, 9, kHighLevel},
+                                              {10, 10, kHighLevel},
+                                              {11, 11, kHighLevel}};
     const u32 at = blob.begin("APIC", 1);
     ByteBuffer& b = blob.bytes;
     b.u32v(kLocalApicBase).u32v(1);  // PCAT_COMPAT: a pair of 8259 exists
     for (unsigned i = 0; i < cpus; ++i)
         b.u8v(0).u8v(8).u8v(static_cast<u8>(i)).u8v(static_cast<u8>(i)).u32v(1);
     b.u8v(1).u8v(12).u8v(0).u8v(0).u32v(kIoApicBase).u32v(0);
-    for (const Override& o : kOverrides) b.u8v(2).u8v(10).u8v(0).u8v(o.irq).u32v(o.gsi).u16v(o.flags);
+    for (const Override& o : kOverrides)
+        b.u8v(2).u8v(10).u8v(0).u8v(o.irq).u32v(o.gsi).u16v(o.flags);
     b.u8v(4).u8v(6).u8v(0xFF).u16v(0).u8v(1);  // NMI at LINT1 of all processors
     blob.end();
     return at;
@@ -162,7 +175,8 @@ u32 add_waet(Blob& blob) {
     return at;
 }
 
-u32 add_root(Blob& blob, const char* signature, u8 pointer_size, std::initializer_list<u32> tables) {
+u32 add_root(Blob& blob, const char* signature, u8 pointer_size,
+             std::initializer_list<u32> tables) {
     const u32 at = blob.begin(signature, 1);
     for (u32 table : tables) blob.pointer(table, pointer_size);
     blob.end();

@@ -1,7 +1,7 @@
-// The ACPI tables of the PC: DSDT (compiled from dsdt.asl and patched), FACS, FADT, MADT, HPET, WAET,
-// RSDT, XSDT and the root pointer, with the table-loader script that places them.
-// Owns: the images. Assumes: addresses are filled by the firmware through the table loader.
-// Source: ACPI 6.4, 5.2 (tables); IA-PC HPET 1.0a, 3.2.4; PIIX4 datasheet 7 (power management).
+// The ACPI tables of the PC: DSDT (compiled from dsdt.asl and patched), FACS, FADT, MADT, HPET,
+// WAET, RSDT, XSDT and the root pointer, with the table-loader script that places them. Owns: the
+// images. Assumes: addresses are filled by the firmware through the table loader. Source:
+// ACPI 6.4, 5.2 (tables); IA-PC HPET 1.0a, 3.2.4; PIIX4 datasheet 7 (power management).
 #pragma once
 #include <span>
 #include <string>
@@ -13,8 +13,8 @@
 namespace rm::platform {
 
 struct AcpiConfig {
-    unsigned cpus = 1;        // 1..8, APIC ids 0..cpus-1
-    unsigned com_ports = 1;   // bit n: COM(n+1) exists
+    unsigned cpus = 1;            // 1..8, APIC ids 0..cpus-1
+    unsigned com_ports = 1;       // bit n: COM(n+1) exists
     u32 pci_window = 0xC0000000;  // first byte of the 32-bit PCI memory window
 };
 

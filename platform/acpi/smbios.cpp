@@ -43,14 +43,15 @@ void add_bios(Structures& s) {  // type 0, 7.1
 void add_system(Structures& s) {  // type 1, 7.2
     ByteBuffer a;
     a.u8v(1).u8v(2).u8v(3).u8v(0).zeros(16).u8v(6).u8v(0).u8v(0);  // UUID absent; power switch
-    s.add(1, handle_of(1, 0), std::move(a), {"Ringminus", "Standard PC (i440FX + PIIX, 1996)", "1.0"});
+    s.add(1, handle_of(1, 0), std::move(a),
+          {"Ringminus", "Standard PC (i440FX + PIIX, 1996)", "1.0"});
 }
 
 void add_chassis(Structures& s) {  // type 3, 7.4
     ByteBuffer a;
-    a.u8v(1).u8v(1).u8v(2).u8v(0).u8v(0);          // type other, version, serial, asset tag
-    a.u8v(3).u8v(3).u8v(3).u8v(2).u32v(0);         // states safe, security unknown, OEM
-    a.u8v(0).u8v(0).u8v(0).u8v(0).u8v(0);          // height, cords, no elements, SKU
+    a.u8v(1).u8v(1).u8v(2).u8v(0).u8v(0);   // type other, version, serial, asset tag
+    a.u8v(3).u8v(3).u8v(3).u8v(2).u32v(0);  // states safe, security unknown, OEM
+    a.u8v(0).u8v(0).u8v(0).u8v(0).u8v(0);   // height, cords, no elements, SKU
     s.add(3, handle_of(3, 0), std::move(a), {"Ringminus", "1.0"});
 }
 
@@ -60,13 +61,14 @@ void add_processor(Structures& s, unsigned index) {  // type 4, 7.5
     a.u16v(0).u16v(2000).u16v(2000).u8v(0x41).u8v(1);     // clocks in MHz, enabled, upgrade other
     a.u16v(0xFFFF).u16v(0xFFFF).u16v(0xFFFF);             // caches not given
     a.u8v(0).u8v(0).u8v(0).u8v(1).u8v(1).u8v(1).u16v(0x0004).u16v(1);  // 1 core, 64-bit capable
-    s.add(4, handle_of(4, index), std::move(a), {"CPU " + std::to_string(index), "Ringminus", "1.0"});
+    s.add(4, handle_of(4, index), std::move(a),
+          {"CPU " + std::to_string(index), "Ringminus", "1.0"});
 }
 
 // One DIMM of the whole size: 16, 17, and 19 for each range.
 void add_memory(Structures& s, const RamLayout& ram) {
     const u64 mib = ram.total() >> 20;
-    ByteBuffer array;  // type 16, 7.17
+    ByteBuffer array;            // type 16, 7.17
     array.u8v(1).u8v(3).u8v(6);  // other, system memory, multi-bit ECC
     const u64 kib = ram.total() >> 10;
     array.u32v(kib < 0x80000000 ? static_cast<u32>(kib) : 0x80000000).u16v(0xFFFE).u16v(1);
@@ -99,8 +101,8 @@ SmbiosFiles build_smbios(const SmbiosConfig& config) {
     add_chassis(s);
     for (unsigned i = 0; i < config.cpus; ++i) add_processor(s, i);
     add_memory(s, config.ram);
-    s.add(32, handle_of(32, 0), std::move(ByteBuffer().zeros(7)), {});   // type 32, 7.33: no error
-    s.add(127, handle_of(127, 0), ByteBuffer(), {});                     // end of table
+    s.add(32, handle_of(32, 0), std::move(ByteBuffer().zeros(7)), {});  // type 32, 7.33: no error
+    s.add(127, handle_of(127, 0), ByteBuffer(), {});                    // end of table
 
     ByteBuffer anchor;  // 5.2.1; address and checksums by the firmware
     anchor.padded("_SM_", 4).u8v(0).u8v(0x1F).u8v(2).u8v(8).u16v(static_cast<u16>(s.largest));

@@ -1,8 +1,8 @@
 // The fw_cfg file "etc/table-loader": commands by which the firmware places blobs (ACPI tables) in
 // guest memory, links them and makes their checksums right.
 // Owns: the list of 128-byte commands. Assumes: the named files are added to fw_cfg as well.
-// Source: QEMU's table-loader interface as SeaBIOS and edk2 document it (three commands: ALLOCATE 1,
-// ADD_POINTER 2, ADD_CHECKSUM 3; all fields little-endian, names NUL-padded to 56 bytes).
+// Source: QEMU's table-loader interface as SeaBIOS and edk2 document it (three commands: ALLOCATE
+// 1, ADD_POINTER 2, ADD_CHECKSUM 3; all fields little-endian, names NUL-padded to 56 bytes).
 #pragma once
 #include <string_view>
 #include <vector>

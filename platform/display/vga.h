@@ -34,13 +34,14 @@ public:
     Vga(const VirtualClock& clock, std::span<u8> vram, std::span<u8> rom);
     ~Vga() override;
 
-    void attach(memory::IoBus& bus);                       // the ISA ports
+    void attach(memory::IoBus& bus);                         // the ISA ports
     memory::MmioWindow& legacy_window() { return window_; }  // for the host bridge
     void reset() override;
 
     // The screen now. Blank screens give black pictures.
     Picture picture() const;
-    // The characters of a text screen, one line a row, trailing blanks cut; empty in graphics modes.
+    // The characters of a text screen, one line a row, trailing blanks cut; empty in graphics
+    // modes.
     std::string text() const;
     bool text_mode() const { return !vbe_enabled() && !(gc_[6] & 1); }
 
@@ -81,8 +82,18 @@ private:
     void render_vbe(Picture& out) const;
 
     enum VbeIndex : unsigned {
-        kVbeId, kVbeXres, kVbeYres, kVbeBpp, kVbeEnable, kVbeBank, kVbeVirtWidth, kVbeVirtHeight,
-        kVbeXOffset, kVbeYOffset, kVbeMemory, kVbeCount
+        kVbeId,
+        kVbeXres,
+        kVbeYres,
+        kVbeBpp,
+        kVbeEnable,
+        kVbeBank,
+        kVbeVirtWidth,
+        kVbeVirtHeight,
+        kVbeXOffset,
+        kVbeYOffset,
+        kVbeMemory,
+        kVbeCount
     };
     struct Ports final : memory::PortWindow {
         explicit Ports(Vga& vga) : owner(vga) {}

@@ -1,6 +1,7 @@
 // What is on the screen: text with the font in plane 2, planar, CGA and 256-colour graphics, VBE
 // frame buffers. Called by screendump, never by the guest; every read of video memory is masked.
-// Source: VGA register descriptions (CRTC, AR10-AR14, SR1, SR3, GR5); VBE formats as in vga_vbe.cpp.
+// Source: VGA register descriptions (CRTC, AR10-AR14, SR1, SR3, GR5); VBE formats as in
+// vga_vbe.cpp.
 #include <algorithm>
 
 #include "platform/display/cp437.h"
@@ -103,9 +104,11 @@ void Vga::render_text(Picture& out) const {
 void Vga::render_cell(Picture& out, unsigned x, unsigned y, u8 character, u8 attribute,
                       bool cursor) const {
     // SR3: attribute bit 3 chooses between two of eight fonts of 8 KiB in plane 2.
-    static constexpr u32 kFont[8] = {0x0000, 0x4000, 0x8000, 0xC000, 0x2000, 0x6000, 0xA000, 0xE000};
+    static constexpr u32 kFont[8] = {0x0000, 0x4000, 0x8000, 0xC000,
+                                     0x2000, 0x6000, 0xA000, 0xE000};
     const u8 select = seq_[3];
-    const unsigned font_b = (select & 3) | (select >> 2 & 4), font_a = (select >> 2 & 3) | (select >> 3 & 4);
+    const unsigned font_b = (select & 3) | (select >> 2 & 4),
+                   font_a = (select >> 2 & 3) | (select >> 3 & 4);
     const u32 font = kFont[attribute & 8 ? font_a : font_b];
     const u8 mode = attribute_[0x10];
     const u32 foreground = attribute_rgb(attribute & 15);
@@ -115,7 +118,8 @@ void Vga::render_cell(Picture& out, unsigned x, unsigned y, u8 character, u8 att
     const bool underline = mode & kModeMono && (attribute & 7) == 1;
     for (unsigned line = 0; line < height && y + line < out.height; ++line) {
         unsigned bits = vram_[(font + character * 32u + line) * 4 + 2] << 1;
-        if (mode & kModeLineGraphics && character >= 0xC0 && character <= 0xDF) bits |= bits >> 1 & 1;
+        if (mode & kModeLineGraphics && character >= 0xC0 && character <= 0xDF)
+            bits |= bits >> 1 & 1;
         if (underline && line == (crtc_[0x14] & 31u)) bits = 0x1FF;
         if (cursor_on && line >= (crtc_[0x0A] & 31u) && line <= (crtc_[0x0B] & 31u)) bits = 0x1FF;
         for (unsigned dot = 0; dot < width; ++dot)
@@ -128,7 +132,8 @@ u8 Vga::graphics_pixel(u32 line_start, unsigned x, unsigned row) const {
     const u32 mask = static_cast<u32>(vram_.size() - 1);
     if (gc_[5] & 0x40) return vram_[(line_start * 4 + x / 2) & mask];  // 256 colours, dots doubled
     u32 cell = line_start + x / 8;
-    // CR17 bits 0 and 1 clear: row scan counter bits replace address bits 13 and 14 (CGA, Hercules).
+    // CR17 bits 0 and 1 clear: row scan counter bits replace address bits 13 and 14 (CGA,
+    // Hercules).
     if (!(crtc_[0x17] & 1)) cell = (cell & ~0x2000u) | (row & 1) << 13;
     if (!(crtc_[0x17] & 2)) cell = (cell & ~0x4000u) | (row >> 1 & 1) << 14;
     if (gc_[5] & 0x20) {  // CGA: two bits a pixel, odd and even bytes in planes 0 and 1
@@ -158,8 +163,9 @@ void Vga::render_graphics(Picture& out) const {
         const u32 line_start = start + address_line * crtc_[0x13] * 2u;
         for (unsigned x = 0; x < out.width; ++x) {
             const u8 index = graphics_pixel(line_start, x, row);
-            put(out, x, y, attribute_[0x10] & kModeColor256 || gc_[5] & 0x40 ? dac_rgb(index)
-                                                                             : attribute_rgb(index));
+            put(out, x, y,
+                attribute_[0x10] & kModeColor256 || gc_[5] & 0x40 ? dac_rgb(index)
+                                                                  : attribute_rgb(index));
         }
     }
 }

@@ -61,7 +61,8 @@ void Vga::vbe_enable(u16 value) {
     vbe_fix_geometry();
     if (!(value & kNoClear)) {
         const u64 bytes = u64{vbe_stride()} * vbe_[kVbeYres];
-        std::fill_n(vram_.begin(), std::min<u64>(bytes * (vbe_[kVbeBpp] == 4 ? 4 : 1), vram_.size()), 0);
+        std::fill_n(vram_.begin(),
+                    std::min<u64>(bytes * (vbe_[kVbeBpp] == 4 ? 4 : 1), vram_.size()), 0);
     }
 }
 
@@ -82,15 +83,20 @@ void Vga::vbe_write(unsigned index, u16 value) {
                                    value == 24 || value == 32))
                 vbe_[index] = value;
             break;
-        case kVbeEnable: vbe_enable(value); break;
-        case kVbeBank: vbe_[index] = static_cast<u16>(value % (vram_.size() >> 16)); break;
+        case kVbeEnable:
+            vbe_enable(value);
+            break;
+        case kVbeBank:
+            vbe_[index] = static_cast<u16>(value % (vram_.size() >> 16));
+            break;
         case kVbeVirtWidth:
         case kVbeXOffset:
         case kVbeYOffset:
             vbe_[index] = value;
             if (vbe_enabled()) vbe_fix_geometry();
             break;
-        default: break;  // the virtual height and the memory size follow from the rest
+        default:
+            break;  // the virtual height and the memory size follow from the rest
     }
 }
 
@@ -114,7 +120,8 @@ u64 Vga::mmio_read(u64 offset, unsigned size) {
         if (at >= kVgaPorts && at < kVgaPortsEnd)
             byte = port_read(static_cast<u16>(0x3C0 + (at - kVgaPorts)));
         else if (at >= kDispi && at < kDispi + 2 * kVbeCount)
-            byte = static_cast<u8>(vbe_read(static_cast<unsigned>(at - kDispi) / 2) >> (8 * (at & 1)));
+            byte =
+                static_cast<u8>(vbe_read(static_cast<unsigned>(at - kDispi) / 2) >> (8 * (at & 1)));
         value |= u64{byte} << (8 * i);
     }
     return value;
@@ -124,7 +131,8 @@ void Vga::mmio_write(u64 offset, unsigned size, u64 value) {
     for (unsigned i = 0; i < size; ++i) {
         const u64 at = offset + i;
         if (at >= kVgaPorts && at < kVgaPortsEnd)
-            port_write(static_cast<u16>(0x3C0 + (at - kVgaPorts)), static_cast<u8>(value >> (8 * i)));
+            port_write(static_cast<u16>(0x3C0 + (at - kVgaPorts)),
+                       static_cast<u8>(value >> (8 * i)));
     }
     if (size == 2 && offset >= kDispi && offset + 1 < kDispi + 2 * kVbeCount && offset % 2 == 0)
         vbe_write(static_cast<unsigned>(offset - kDispi) / 2, static_cast<u16>(value));

@@ -9,7 +9,7 @@
 
 namespace rm::platform {
 namespace {
-constexpr u64 kHole = 0xA0000;     // VGA and ROMs
+constexpr u64 kHole = 0xA0000;  // VGA and ROMs
 constexpr u64 kHighMemory = 0x100000;
 }  // namespace
 

@@ -1,8 +1,8 @@
 // The boot script: what our boot ROM (roms/boot/boot.asm) has to do to start a -kernel image.
-// Owns: the wire format, and the rule where a kernel may lie in memory. A script is 8 bytes of magic,
-// then 64-byte commands; a load command is followed by its data. All little-endian.
-// Assumes: the ROM's work area 7000h-7BFFh and the BIOS data below it stay untouched, and that
-// firmware tables lie in the top MiB of RAM below 4 GiB.
+// Owns: the wire format, and the rule where a kernel may lie in memory. A script is 8 bytes of
+// magic, then 64-byte commands; a load command is followed by its data. All little-endian. Assumes:
+// the ROM's work area 7000h-7BFFh and the BIOS data below it stay untouched, and that firmware
+// tables lie in the top MiB of RAM below 4 GiB.
 #pragma once
 #include <span>
 #include <string>
@@ -22,14 +22,14 @@ struct E820Request {
         kPlain = 2,       // base, length, type, u32 zero (multiboot 2, PVH)
     };
     Format format = kPlain;
-    u32 dest = 0;        // room for kMaxEntries * 24 + 8 bytes (an 8-byte {0, 8} follows the entries)
-    u32 count_at = 0;    // u32: number of entries
-    u32 bytes_at = 0;    // u32: bytes of entries + bytes_bias
+    u32 dest = 0;      // room for kMaxEntries * 24 + 8 bytes (an 8-byte {0, 8} follows the entries)
+    u32 count_at = 0;  // u32: number of entries
+    u32 bytes_at = 0;  // u32: bytes of entries + bytes_bias
     u32 bytes_bias = 0;
-    u32 total_at = 0;    // u32: bytes of entries + total_bias
+    u32 total_at = 0;  // u32: bytes of entries + total_bias
     u32 total_bias = 0;
-    u32 lower_at = 0;    // u32: KiB of RAM from 0
-    u32 upper_at = 0;    // u32: KiB of RAM from 1 MiB
+    u32 lower_at = 0;  // u32: KiB of RAM from 0
+    u32 upper_at = 0;  // u32: KiB of RAM from 1 MiB
     static constexpr u32 kMaxEntries = 64;
     static constexpr u32 kRoom = kMaxEntries * 24 + 8;
 };
@@ -50,14 +50,15 @@ public:
     explicit BootMemory(const RamLayout& ram);
     // Claims [start, start+size); `what` names it in the error.
     Result<void> claim(const std::string& what, u64 start, u64 size);
-    // Lowest free range of at least `size` at or above `from` with this alignment and an end <= limit.
+    // Lowest free range of at least `size` at or above `from` with this alignment and an end <=
+    // limit.
     Result<u64> place(const std::string& what, u64 size, u64 align, u64 from, u64 limit = ~u64{0});
     // Highest such range with its end at or below `limit`.
     Result<u64> place_high(const std::string& what, u64 size, u64 align, u64 limit);
     u64 top() const { return top_; }
 
-    static constexpr u64 kLowStart = 0x8000;    // above the ROM's work area
-    static constexpr u64 kLowEnd = 0x90000;     // below what the BIOS may take from 640 KiB down
+    static constexpr u64 kLowStart = 0x8000;       // above the ROM's work area
+    static constexpr u64 kLowEnd = 0x90000;        // below what the BIOS may take from 640 KiB down
     static constexpr u64 kFirmwareTop = 0x100000;  // kept free below the end of low RAM
 
 private:

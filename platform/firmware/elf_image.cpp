@@ -24,9 +24,9 @@ using ElfHandle = std::unique_ptr<Elf, ElfCloser>;
 
 // The Xen note that holds the PVH entry, if this PT_NOTE segment has it.
 std::optional<u64> find_pvh_note(Elf* elf, const GElf_Phdr& header) {
-    Elf_Data* data = elf_getdata_rawchunk(elf, static_cast<int64_t>(header.p_offset),
-                                          header.p_filesz,
-                                          header.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+    Elf_Data* data =
+        elf_getdata_rawchunk(elf, static_cast<int64_t>(header.p_offset), header.p_filesz,
+                             header.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
     if (!data) return std::nullopt;
     const ImageView view({static_cast<const u8*>(data->d_buf), data->d_size});
     GElf_Nhdr note;
@@ -63,7 +63,8 @@ u64 physical_entry(const ElfImage& elf, u64 entry) {
     for (const ElfSegment& s : elf.segments)
         if (entry - s.physical < s.memory_size) return entry;
     for (const ElfSegment& s : elf.segments)
-        if (entry - s.virtual_address < s.memory_size) return entry - s.virtual_address + s.physical;
+        if (entry - s.virtual_address < s.memory_size)
+            return entry - s.virtual_address + s.physical;
     return entry;
 }
 
@@ -95,8 +96,8 @@ bool looks_like_elf(std::span<const u8> image) {
 Result<ElfImage> parse_elf(const std::string& name, std::span<const u8> image) {
     elf_version(EV_CURRENT);
     // libelf opens memory read-only here but its signature predates const.
-    const ElfHandle elf(elf_memory(reinterpret_cast<char*>(const_cast<u8*>(image.data())),
-                                   image.size()));
+    const ElfHandle elf(
+        elf_memory(reinterpret_cast<char*>(const_cast<u8*>(image.data())), image.size()));
     const auto header = check_header(name, elf.get());
     if (!header) return std::unexpected(header.error());
     size_t count = 0;
@@ -125,7 +126,8 @@ Result<void> place_elf(const std::string& name, const ElfImage& elf, std::span<c
                        BootMemory& memory, BootScript& script) {
     const ImageView view(image);
     for (const ElfSegment& s : elf.segments) {
-        if (auto ok = memory.claim("kernel '" + name + "'", s.physical, s.memory_size); !ok) return ok;
+        if (auto ok = memory.claim("kernel '" + name + "'", s.physical, s.memory_size); !ok)
+            return ok;
         script.load(s.physical, view.slice(s.file_offset, s.file_size),
                     s.memory_size - s.file_size);
     }

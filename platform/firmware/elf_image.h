@@ -21,7 +21,7 @@ struct ElfImage {
     std::vector<ElfSegment> segments;  // PT_LOAD with a size
     u64 entry = 0;                     // physical
     bool is_64bit = false;
-    std::optional<u64> pvh_entry;      // XEN_ELFNOTE_PHYS32_ENTRY
+    std::optional<u64> pvh_entry;  // XEN_ELFNOTE_PHYS32_ENTRY
 
     u64 end() const;  // one past the highest physical byte
 };

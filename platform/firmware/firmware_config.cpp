@@ -30,7 +30,8 @@ void add_firmware_config(FwCfg& fw, const FirmwareConfig& config) {
     fw.add_file("etc/show-boot-menu", ByteBuffer().u16v(config.boot_menu).take());
     if (config.nographic) fw.add_file("etc/sercon-port", ByteBuffer().u16v(kComPort).take());
     if (config.msr_feature_control)
-        fw.add_file("etc/msr_feature_control", ByteBuffer().u64v(config.msr_feature_control).take());
+        fw.add_file("etc/msr_feature_control",
+                    ByteBuffer().u64v(config.msr_feature_control).take());
     if (!config.boot_devices.empty()) {
         std::string order;  // lines, the last one ended by a NUL instead of a newline
         for (const std::string& device : config.boot_devices)

@@ -1,7 +1,7 @@
-// What the firmware is told about the machine through fw_cfg: standard keys, E820, boot order, sleep
-// states, boot menu, -kernel. ACPI and SMBIOS files come from platform/acpi.
-// Owns: the list. Assumes: SeaBIOS or another firmware that reads QEMU's keys.
-// Source: QEMU documentation, "fw_cfg device"; SeaBIOS documentation, "Runtime configuration".
+// What the firmware is told about the machine through fw_cfg: standard keys, E820, boot order,
+// sleep states, boot menu, -kernel. ACPI and SMBIOS files come from platform/acpi. Owns: the list.
+// Assumes: SeaBIOS or another firmware that reads QEMU's keys. Source: QEMU documentation, "fw_cfg
+// device"; SeaBIOS documentation, "Runtime configuration".
 #pragma once
 #include <string>
 #include <vector>
@@ -15,7 +15,7 @@ namespace rm::platform {
 struct FirmwareConfig {
     RamLayout ram;
     unsigned cpus = 1;
-    bool nographic = false;   // SeaBIOS then shows its screen on COM1
+    bool nographic = false;  // SeaBIOS then shows its screen on COM1
     bool boot_menu = false;
     u64 msr_feature_control = 0;  // IA32_FEATURE_CONTROL firmware shall set; 0: leave it alone
     std::vector<std::string> boot_devices;  // OpenFirmware paths, first is tried first

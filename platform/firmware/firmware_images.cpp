@@ -48,9 +48,10 @@ Result<std::string> find_firmware(const std::string& name, const std::string& ov
                 return path;
     if (!override_path.empty())
         return fail("firmware '%s': no such file; give -bios an existing file", wanted.c_str());
-    return fail("firmware '%s' was not found; install the package `seabios`, or set RINGMINUS_DATA "
-                "to the folder that holds it",
-                wanted.c_str());
+    return fail(
+        "firmware '%s' was not found; install the package `seabios`, or set RINGMINUS_DATA "
+        "to the folder that holds it",
+        wanted.c_str());
 }
 
 Result<std::vector<u8>> read_system_bios(const std::string& override_path) {
@@ -60,7 +61,8 @@ Result<std::vector<u8>> read_system_bios(const std::string& override_path) {
     auto bytes = read_host_file("firmware", *path, kMax);
     if (!bytes) return std::unexpected(bytes.error());
     if (bytes->size() % kUnit)
-        return fail("firmware '%s': %zu bytes are not a multiple of 64 KiB", path->c_str(), bytes->size());
+        return fail("firmware '%s': %zu bytes are not a multiple of 64 KiB", path->c_str(),
+                    bytes->size());
     return bytes;
 }
 

@@ -20,29 +20,29 @@ class FwCfg final : public memory::PortWindow {
 public:
     // Selectors with a fixed meaning; integers are little-endian of the stated width.
     enum Key : u16 {
-        kSignature = 0x00,      // "QEMU"
-        kId = 0x01,             // u32: bit 0 port interface, bit 1 DMA
-        kUuid = 0x02,           // 16 bytes
-        kRamSize = 0x03,        // u64
-        kNoGraphic = 0x04,      // u16
-        kNbCpus = 0x05,         // u16
-        kKernelAddr = 0x07,     // u32
-        kKernelSize = 0x08,     // u32
-        kInitrdAddr = 0x0A,     // u32
-        kInitrdSize = 0x0B,     // u32
-        kBootDevice = 0x0C,     // u16
-        kBootMenu = 0x0E,       // u16
-        kMaxCpus = 0x0F,        // u16
-        kKernelEntry = 0x10,    // u32
-        kKernelData = 0x11,     // bytes
-        kInitrdData = 0x12,     // bytes
-        kCmdlineAddr = 0x13,    // u32
-        kCmdlineSize = 0x14,    // u32
-        kCmdlineData = 0x15,    // bytes, NUL-terminated
-        kSetupAddr = 0x16,      // u32
-        kSetupSize = 0x17,      // u32
-        kSetupData = 0x18,      // bytes
-        kFileDir = 0x19,        // u32 BE count, then 64-byte entries
+        kSignature = 0x00,    // "QEMU"
+        kId = 0x01,           // u32: bit 0 port interface, bit 1 DMA
+        kUuid = 0x02,         // 16 bytes
+        kRamSize = 0x03,      // u64
+        kNoGraphic = 0x04,    // u16
+        kNbCpus = 0x05,       // u16
+        kKernelAddr = 0x07,   // u32
+        kKernelSize = 0x08,   // u32
+        kInitrdAddr = 0x0A,   // u32
+        kInitrdSize = 0x0B,   // u32
+        kBootDevice = 0x0C,   // u16
+        kBootMenu = 0x0E,     // u16
+        kMaxCpus = 0x0F,      // u16
+        kKernelEntry = 0x10,  // u32
+        kKernelData = 0x11,   // bytes
+        kInitrdData = 0x12,   // bytes
+        kCmdlineAddr = 0x13,  // u32
+        kCmdlineSize = 0x14,  // u32
+        kCmdlineData = 0x15,  // bytes, NUL-terminated
+        kSetupAddr = 0x16,    // u32
+        kSetupSize = 0x17,    // u32
+        kSetupData = 0x18,    // bytes
+        kFileDir = 0x19,      // u32 BE count, then 64-byte entries
         kFileFirst = 0x20,
         kIrq0Override = 0x8002  // u32
     };

@@ -20,7 +20,8 @@ public:
     template <class T>
     T get(u64 offset) const {
         T value{};
-        if (contains(offset, sizeof value)) std::memcpy(&value, bytes_.data() + offset, sizeof value);
+        if (contains(offset, sizeof value))
+            std::memcpy(&value, bytes_.data() + offset, sizeof value);
         return value;
     }
     u32 u32_at(u64 offset) const { return get<u32>(offset); }

@@ -1,9 +1,9 @@
-// Loading of -kernel/-initrd/-append images: recognises the image's boot protocol and writes the boot
-// script (boot_script.h) that our boot ROM executes.
-// Owns: file recognition and the order of protocols (as QEMU's: multiboot before Linux before PVH).
-// Assumes: nothing about the files; every number in them is checked against the file's size.
-// Sources: Multiboot Specification 0.6.96; Multiboot2 Specification 2.0; Linux boot protocol
-// (Documentation/x86/boot.rst); PVH boot ABI (xen/include/public/arch-x86/hvm/start_info.h).
+// Loading of -kernel/-initrd/-append images: recognises the image's boot protocol and writes the
+// boot script (boot_script.h) that our boot ROM executes. Owns: file recognition and the order of
+// protocols (as QEMU's: multiboot before Linux before PVH). Assumes: nothing about the files; every
+// number in them is checked against the file's size. Sources: Multiboot Specification 0.6.96;
+// Multiboot2 Specification 2.0; Linux boot protocol (Documentation/x86/boot.rst); PVH boot ABI
+// (xen/include/public/arch-x86/hvm/start_info.h).
 #pragma once
 #include <optional>
 #include <string>

@@ -13,22 +13,22 @@ namespace {
 
 // Offsets of header fields in the file, in the order of the specification's table.
 enum Field : u32 {
-    kSetupSects = 0x1F1,    // u8
-    kSysSize = 0x1F4,       // u32, 16-byte units
-    kVidMode = 0x1FA,       // u16
-    kBootFlag = 0x1FE,      // u16 0xAA55
-    kHeader = 0x202,        // "HdrS"
-    kVersion = 0x206,       // u16
-    kTypeOfLoader = 0x210,  // u8
-    kLoadFlags = 0x211,     // u8
-    kRamdiskImage = 0x218,  // u32
-    kRamdiskSize = 0x21C,   // u32
-    kHeapEndPtr = 0x224,    // u16
-    kCmdLinePtr = 0x228,    // u32
-    kInitrdAddrMax = 0x22C, // u32, 2.03+
-    kCmdlineSize = 0x238,   // u32, 2.06+
-    kPrefAddress = 0x258,   // u64, 2.10+
-    kInitSize = 0x260,      // u32, 2.10+
+    kSetupSects = 0x1F1,     // u8
+    kSysSize = 0x1F4,        // u32, 16-byte units
+    kVidMode = 0x1FA,        // u16
+    kBootFlag = 0x1FE,       // u16 0xAA55
+    kHeader = 0x202,         // "HdrS"
+    kVersion = 0x206,        // u16
+    kTypeOfLoader = 0x210,   // u8
+    kLoadFlags = 0x211,      // u8
+    kRamdiskImage = 0x218,   // u32
+    kRamdiskSize = 0x21C,    // u32
+    kHeapEndPtr = 0x224,     // u16
+    kCmdLinePtr = 0x228,     // u32
+    kInitrdAddrMax = 0x22C,  // u32, 2.03+
+    kCmdlineSize = 0x238,    // u32, 2.06+
+    kPrefAddress = 0x258,    // u64, 2.10+
+    kInitSize = 0x260,       // u32, 2.10+
     kHeaderEnd = 0x264,
 };
 
@@ -65,13 +65,13 @@ Result<Parts> split(const KernelInput& in) {
     const u64 sectors = view.get<u8>(kSetupSects) ? view.get<u8>(kSetupSects) : 4;
     const u64 setup = (sectors + 1) * 512;
     if (setup >= view.size() || setup < kHeaderEnd)
-        return fail("kernel '%s': truncated: %llu bytes of setup code, %llu bytes in the file", name,
-                    (unsigned long long)setup, (unsigned long long)view.size());
+        return fail("kernel '%s': truncated: %llu bytes of setup code, %llu bytes in the file",
+                    name, (unsigned long long)setup, (unsigned long long)view.size());
     const u64 payload = view.size() - setup;
     const u64 promised = version >= 0x204 ? u64{view.u32_at(kSysSize)} * 16 : 0;
     if (payload + 16 < promised)
-        return fail("kernel '%s': truncated: the header promises %llu bytes, the file has %llu", name,
-                    (unsigned long long)(setup + promised), (unsigned long long)view.size());
+        return fail("kernel '%s': truncated: the header promises %llu bytes, the file has %llu",
+                    name, (unsigned long long)(setup + promised), (unsigned long long)view.size());
     return Parts{setup, payload, version};
 }
 
@@ -81,15 +81,17 @@ Result<u32> place_initrd(const KernelInput& in, const Parts& parts, BootMemory& 
     const u64 limit =
         parts.version >= 0x203 ? u64{view.u32_at(kInitrdAddrMax)} + 1 : u64{0x38000000};
     const BootModule& initrd = in.modules.front();
-    const auto at = memory.place_high("initrd '" + initrd.name + "'", initrd.bytes.size(), 4096, limit);
+    const auto at =
+        memory.place_high("initrd '" + initrd.name + "'", initrd.bytes.size(), 4096, limit);
     if (!at) return std::unexpected(at.error());
     u64 kernel_end = kPayloadAddress + parts.payload_size;
     if (parts.version >= 0x20A)
         kernel_end = std::max(kernel_end, view.get<u64>(kPrefAddress) + view.u32_at(kInitSize));
     if (*at < kernel_end)
-        return fail("initrd '%s': %zu bytes do not fit beside the kernel, which needs memory up to "
-                    "%#llx; raise -m",
-                    initrd.name.c_str(), initrd.bytes.size(), (unsigned long long)kernel_end);
+        return fail(
+            "initrd '%s': %zu bytes do not fit beside the kernel, which needs memory up to "
+            "%#llx; raise -m",
+            initrd.name.c_str(), initrd.bytes.size(), (unsigned long long)kernel_end);
     return static_cast<u32>(*at);
 }
 
@@ -146,11 +148,13 @@ Result<LoadedKernel> load_linux(const KernelInput& in) {
 
     BootScript script;
     script.load(kSetupAddress, out.setup);
-    script.load(kCmdlineAddress, std::span(reinterpret_cast<const u8*>(in.append.data()), in.append.size()), 1);
+    script.load(kCmdlineAddress,
+                std::span(reinterpret_cast<const u8*>(in.append.data()), in.append.size()), 1);
     script.load(kPayloadAddress, payload);
     script.load(*initrd_at, out.initrd);
     constexpr u16 kSegment = kSetupAddress >> 4;
-    script.enter16({.ip = 0, .cs = kSegment + 0x20, .ss = kSegment, .sp = kHeapEnd, .data = kSegment});
+    script.enter16(
+        {.ip = 0, .cs = kSegment + 0x20, .ss = kSegment, .sp = kHeapEnd, .data = kSegment});
     return LoadedKernel{KernelKind::kLinux, script.take(), std::move(out)};
 }
 

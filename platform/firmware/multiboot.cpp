@@ -15,15 +15,16 @@ Result<MultibootLoad> load_by_addresses(const KernelInput& in, u32 header_offset
     const char* name = in.name.c_str();
     const ImageView view(in.kernel);
     if (a.header < a.load || a.header - a.load > header_offset)
-        return fail("kernel '%s': multiboot load address %#x does not fit the header at byte %u", name,
-                    a.load, header_offset);
+        return fail("kernel '%s': multiboot load address %#x does not fit the header at byte %u",
+                    name, a.load, header_offset);
     const u64 offset = header_offset - (a.header - a.load);
     u64 size = view.size() - offset;
     if (a.load_end) {
         if (a.load_end < a.load || a.load_end - a.load > size)
-            return fail("kernel '%s': truncated: multiboot load addresses %#x..%#x, %llu bytes in "
-                        "the file",
-                        name, a.load, a.load_end, (unsigned long long)size);
+            return fail(
+                "kernel '%s': truncated: multiboot load addresses %#x..%#x, %llu bytes in "
+                "the file",
+                name, a.load, a.load_end, (unsigned long long)size);
         size = a.load_end - a.load;
     }
     const u64 end = std::max<u64>(a.load + size, a.bss_end);
@@ -71,7 +72,8 @@ Result<std::vector<MultibootModuleRange>> place_multiboot_modules(const KernelIn
     std::vector<MultibootModuleRange> out;
     from = std::max<u64>(from, 0x100000);
     for (const BootModule& module : in.modules) {
-        const auto at = memory.place("initrd '" + module.name + "'", module.bytes.size(), kPageSize, from);
+        const auto at =
+            memory.place("initrd '" + module.name + "'", module.bytes.size(), kPageSize, from);
         if (!at) return std::unexpected(at.error());
         script.load(*at, module.bytes);
         out.push_back({static_cast<u32>(*at), static_cast<u32>(*at + module.bytes.size())});

@@ -34,8 +34,8 @@ Result<MultibootLoad> load_multiboot_image(const KernelInput& input, u32 header_
                                            BootMemory& memory, BootScript& script);
 
 // Modules page-aligned after the kernel, in order.
-Result<std::vector<MultibootModuleRange>> place_multiboot_modules(const KernelInput& input, u64 from,
-                                                                  BootMemory& memory,
+Result<std::vector<MultibootModuleRange>> place_multiboot_modules(const KernelInput& input,
+                                                                  u64 from, BootMemory& memory,
                                                                   BootScript& script);
 
 // The kernel's command line as a boot loader writes it: file name, then the arguments.

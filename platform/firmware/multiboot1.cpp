@@ -36,18 +36,21 @@ std::vector<u8> build_info(const KernelInput& in, const std::vector<MultibootMod
     const u32 loader = add_string("ringminus");
     ByteBuffer list;
     for (size_t i = 0; i < modules.size(); ++i)
-        list.u32v(modules[i].start).u32v(modules[i].end).u32v(add_string(in.modules[i].cmdline)).u32v(0);
+        list.u32v(modules[i].start)
+            .u32v(modules[i].end)
+            .u32v(add_string(in.modules[i].cmdline))
+            .u32v(0);
     strings.align(8);
     map_offset = static_cast<u32>(align_up(strings_at + strings.size(), 8));
 
     ByteBuffer out;
     out.u32v(kHasMemory | kHasCommandLine | kHasModules | kHasMemoryMap | kHasLoaderName);
-    out.u32v(0).u32v(0);                                  // mem_lower, mem_upper: by the ROM
-    out.u32v(0).u32v(cmdline);                            // boot_device absent
+    out.u32v(0).u32v(0);        // mem_lower, mem_upper: by the ROM
+    out.u32v(0).u32v(cmdline);  // boot_device absent
     out.u32v(static_cast<u32>(modules.size())).u32v(base + list_at);
-    out.zeros(16);                                        // no symbol table
-    out.u32v(0).u32v(base + map_offset);                  // mmap_length by the ROM, mmap_addr
-    out.zeros(12).u32v(loader);                           // drives, config table absent
+    out.zeros(16);                        // no symbol table
+    out.u32v(0).u32v(base + map_offset);  // mmap_length by the ROM, mmap_addr
+    out.zeros(12).u32v(loader);           // drives, config table absent
     out.zeros(kInfoSize - out.size());
     out.raw(list.bytes()).raw(strings.bytes());
     out.zeros(map_offset - out.size()).zeros(E820Request::kRoom);
@@ -66,7 +69,8 @@ Result<std::vector<u8>> load_multiboot1(const KernelInput& in) {
     if (!at) return fail("kernel '%s': no multiboot header", in.name.c_str());
     const u32 flags = view.u32_at(*at + 4);
     if (const u32 unknown = flags & 0xFFFF & ~(kAlignModules | kMemoryInfo | kVideoMode))
-        return fail("kernel '%s': multiboot header demands unknown features %#x", in.name.c_str(), unknown);
+        return fail("kernel '%s': multiboot header demands unknown features %#x", in.name.c_str(),
+                    unknown);
     std::optional<MultibootAddresses> addresses;
     if (flags & kAddresses) {
         if (!view.contains(*at, 32))
@@ -88,8 +92,10 @@ Result<std::vector<u8>> load_multiboot1(const KernelInput& in) {
     if (!base) return std::unexpected(base.error());
     const u32 info = static_cast<u32>(*base);
     script.load(info, build_info(in, *modules, info, map_offset));
-    script.e820({.format = E820Request::kMultiboot1, .dest = info + map_offset,
-                 .bytes_at = info + kMmapLength, .lower_at = info + kMemLower,
+    script.e820({.format = E820Request::kMultiboot1,
+                 .dest = info + map_offset,
+                 .bytes_at = info + kMmapLength,
+                 .lower_at = info + kMemLower,
                  .upper_at = info + kMemUpper});
     script.enter32({.eip = image->entry, .eax = kLoaderMagic, .ebx = info});
     return script.take();

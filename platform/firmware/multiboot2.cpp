@@ -14,12 +14,25 @@ constexpr u32 kHeaderMagic = 0xE85250D6, kLoaderMagic = 0x36D76289, kSearchBytes
 constexpr u16 kOptional = 1;
 
 enum HeaderTag : u16 {
-    kEnd = 0, kInformationRequest = 1, kAddress = 2, kEntryAddress = 3, kConsoleFlags = 4,
-    kFramebuffer = 5, kModuleAlignment = 6, kEfiBootServices = 7, kEfiEntry32 = 8, kEfiEntry64 = 9,
+    kEnd = 0,
+    kInformationRequest = 1,
+    kAddress = 2,
+    kEntryAddress = 3,
+    kConsoleFlags = 4,
+    kFramebuffer = 5,
+    kModuleAlignment = 6,
+    kEfiBootServices = 7,
+    kEfiEntry32 = 8,
+    kEfiEntry64 = 9,
     kRelocatable = 10,
 };
 enum InfoTag : u32 {
-    kTagEnd = 0, kTagCommandLine = 1, kTagLoaderName = 2, kTagModule = 3, kTagMemory = 4, kTagMemoryMap = 6,
+    kTagEnd = 0,
+    kTagCommandLine = 1,
+    kTagLoaderName = 2,
+    kTagModule = 3,
+    kTagMemory = 4,
+    kTagMemoryMap = 6,
 };
 
 struct Header {
@@ -32,15 +45,18 @@ bool information_available(u32 type) {
 }
 
 // One header tag at `at`, whose size is inside the file.
-Result<void> take_tag(const std::string& name, const ImageView& view, u64 at, u32 size, Header& out) {
+Result<void> take_tag(const std::string& name, const ImageView& view, u64 at, u32 size,
+                      Header& out) {
     const u16 type = view.u16_at(at);
     const bool optional = view.u16_at(at + 2) & kOptional;
     switch (type) {
         case kInformationRequest:
             for (u64 i = at + 8; i + 4 <= at + size; i += 4)
                 if (!optional && !information_available(view.u32_at(i)))
-                    return fail("kernel '%s': multiboot2 demands information tag %u, which is not "
-                                "available", name.c_str(), view.u32_at(i));
+                    return fail(
+                        "kernel '%s': multiboot2 demands information tag %u, which is not "
+                        "available",
+                        name.c_str(), view.u32_at(i));
             return {};
         case kAddress:
             if (size < 24) break;
@@ -53,12 +69,18 @@ Result<void> take_tag(const std::string& name, const ImageView& view, u64 at, u3
             return {};
         // Console and framebuffer wishes may be met with the text mode that exists; EFI entries
         // and relocation offer the loader a choice that it need not take.
-        case kConsoleFlags: case kFramebuffer: case kModuleAlignment: case kEfiBootServices:
-        case kEfiEntry32: case kEfiEntry64: case kRelocatable:
+        case kConsoleFlags:
+        case kFramebuffer:
+        case kModuleAlignment:
+        case kEfiBootServices:
+        case kEfiEntry32:
+        case kEfiEntry64:
+        case kRelocatable:
             return {};
         default:
             if (optional) return {};
-            return fail("kernel '%s': multiboot2 demands unknown header tag %u", name.c_str(), type);
+            return fail("kernel '%s': multiboot2 demands unknown header tag %u", name.c_str(),
+                        type);
     }
     return fail("kernel '%s': multiboot2 header tag %u is too short", name.c_str(), type);
 }
@@ -136,9 +158,13 @@ Result<std::vector<u8>> load_multiboot2(const KernelInput& in) {
     if (!base) return std::unexpected(base.error());
     const u32 start = static_cast<u32>(*base);
     script.load(start, info);
-    script.e820({.format = E820Request::kPlain, .dest = start + offsets.map + 16,
-                 .bytes_at = start + offsets.map + 4, .bytes_bias = 16, .total_at = start,
-                 .total_bias = offsets.map + 16 + 8, .lower_at = start + offsets.memory + 8,
+    script.e820({.format = E820Request::kPlain,
+                 .dest = start + offsets.map + 16,
+                 .bytes_at = start + offsets.map + 4,
+                 .bytes_bias = 16,
+                 .total_at = start,
+                 .total_bias = offsets.map + 16 + 8,
+                 .lower_at = start + offsets.memory + 8,
                  .upper_at = start + offsets.memory + 12});
     script.enter32({.eip = image->entry, .eax = kLoaderMagic, .ebx = start});
     return script.take();

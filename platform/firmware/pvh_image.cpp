@@ -1,6 +1,6 @@
-// PVH kernels: ELF files with the Xen note PHYS32_ENTRY. They get an hvm_start_info of version 1 with
-// one module, the command line, the ACPI root pointer and the BIOS' memory map.
-// Source: PVH boot ABI, xen/include/public/arch-x86/hvm/start_info.h (layout and entry state).
+// PVH kernels: ELF files with the Xen note PHYS32_ENTRY. They get an hvm_start_info of version 1
+// with one module, the command line, the ACPI root pointer and the BIOS' memory map. Source: PVH
+// boot ABI, xen/include/public/arch-x86/hvm/start_info.h (layout and entry state).
 #include "base/bits.h"
 #include "platform/firmware/byte_buffer.h"
 #include "platform/firmware/elf_image.h"
@@ -19,10 +19,10 @@ std::vector<u8> build_start_info(const KernelInput& in, u64 initrd, u32 base, u3
     out.u32v(kStartInfoMagic).u32v(kStartInfoVersion).u32v(0);
     out.u32v(in.modules.empty() ? 0 : 1);
     out.u64v(in.modules.empty() ? 0 : base + kModuleAt);
-    out.u64v(base + kCmdlineAt).u64v(0);             // rsdp_paddr: by the ROM
-    out.u64v(base + map_offset).u32v(0).u32v(0);     // entry count: by the ROM
+    out.u64v(base + kCmdlineAt).u64v(0);          // rsdp_paddr: by the ROM
+    out.u64v(base + map_offset).u32v(0).u32v(0);  // entry count: by the ROM
     out.u64v(initrd).u64v(in.modules.empty() ? 0 : in.modules.front().bytes.size());
-    out.u64v(0).u64v(0);                             // the module has no command line
+    out.u64v(0).u64v(0);  // the module has no command line
     out.ctext(in.append);
     out.zeros(map_offset - out.size()).zeros(E820Request::kRoom);
     return out.take();
@@ -50,13 +50,13 @@ Result<std::vector<u8>> load_pvh(const KernelInput& in) {
     }
     u32 map_offset = 0;
     const u64 size = build_start_info(in, initrd, 0, map_offset).size();
-    const auto base = memory.place("the PVH start info", size, 16, BootMemory::kLowStart,
-                                   BootMemory::kLowEnd);
+    const auto base =
+        memory.place("the PVH start info", size, 16, BootMemory::kLowStart, BootMemory::kLowEnd);
     if (!base) return std::unexpected(base.error());
     const u32 info = static_cast<u32>(*base);
     script.load(info, build_start_info(in, initrd, info, map_offset));
-    script.e820({.format = E820Request::kPlain, .dest = info + map_offset,
-                 .count_at = info + kMapEntries});
+    script.e820(
+        {.format = E820Request::kPlain, .dest = info + map_offset, .count_at = info + kMapEntries});
     script.rsdp(info + kRsdp);
     script.enter32({.eip = static_cast<u32>(*elf->pvh_entry), .ebx = info});
     return script.take();

@@ -1,5 +1,6 @@
 // The board's wiring: ports, memory windows, interrupt lines, PCI slots, processors.
-// Source: see board.h and pc.h; addresses come from the devices' own constants where they have them.
+// Source: see board.h and pc.h; addresses come from the devices' own constants where they have
+// them.
 #include "platform/machine/board.h"
 
 #include "base/assert.h"
@@ -55,7 +56,10 @@ Pc::Board::Board(PcConfig c, BoardMemory b, const MakeCpu& make_cpu)
               .high_bios = blocks.bios->host() + blocks.bios->size() - kIsaBiosBytes,
               .option_rom = nullptr}),
       piix3(pci, pci_interrupts(), [this] { request(Request::kReset); }),
-      ide({.io = &io, .memory = &memory, .clock = &events, .primary = &irqs.irq(14),
+      ide({.io = &io,
+           .memory = &memory,
+           .clock = &events,
+           .primary = &irqs.irq(14),
            .secondary = &irqs.irq(15)}),
       pm({.io = &io,
           .clock = &events,
@@ -136,7 +140,8 @@ void Pc::Board::attach_pci() {
         PciDevice* device;
         unsigned slot, function;
     };
-    const Slot slots[] = {{&i440fx, 0, 0}, {&piix3, 1, 0}, {&ide, 1, 1}, {&pm, 1, 3}, {vga.get(), 2, 0}};
+    const Slot slots[] = {
+        {&i440fx, 0, 0}, {&piix3, 1, 0}, {&ide, 1, 1}, {&pm, 1, 3}, {vga.get(), 2, 0}};
     for (const Slot& s : slots)
         if (s.device) pci.attach(*s.device, s.slot, s.function);
     if (vga) i440fx.set_legacy_vga(&vga->legacy_window());
@@ -151,16 +156,18 @@ void Pc::Board::add_serial() {
         if (!config.serials[i].present) continue;
         const auto& resource = Uart16550::kCom[i];
         const char* name = kSerialNames[i];
-        com[i] = &uarts.emplace_back(
-            io, events,
-            Uart16550::Config{.base = resource.base,
-                              .irq = &irqs.add_source(resource.irq),
-                              .backend = config.serials[i].backend,
-                              .on_output = [this, name](u8 byte) { observe(name, {&byte, 1}); }});
+        com[i] = &uarts.emplace_back(io, events,
+                                     Uart16550::Config{.base = resource.base,
+                                                       .irq = &irqs.add_source(resource.irq),
+                                                       .backend = config.serials[i].backend,
+                                                       .on_output = [this, name](u8 byte) {
+                                                           observe(name, {&byte, 1});
+                                                       }});
     }
     for (const DebugConsoleConfig& console : config.debug_consoles)
-        debug_consoles.emplace_back(io, console.iobase, console.backend,
-                                    [this](u8 byte) { observe("debugcon", {&byte, 1}); });
+        debug_consoles.emplace_back(io, console.iobase, console.backend, [this](u8 byte) {
+            observe("debugcon", {&byte, 1});
+        });
     if (config.debug_exit)
         debug_exit.emplace(io, config.debug_exit->iobase, config.debug_exit->iosize,
                            [this](int code) { request(Request::kDebugExit, code); });

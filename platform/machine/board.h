@@ -15,8 +15,8 @@
 #include "platform/serial/debug_port.h"
 #include "platform/serial/pc_testdev.h"
 #include "platform/serial/uart16550.h"
-#include "platform/storage/atapi_cdrom.h"
 #include "platform/storage/ata_disk.h"
+#include "platform/storage/atapi_cdrom.h"
 #include "platform/storage/piix3_ide.h"
 #include "platform/timer/hpet.h"
 #include "platform/timer/port61.h"
@@ -25,8 +25,8 @@
 
 namespace rm::platform {
 
-// Host memory that the board maps: RAM, the system BIOS (at least the 128 KiB seen below 1 MiB), the
-// VGA BIOS (may be null) and video memory.
+// Host memory that the board maps: RAM, the system BIOS (at least the 128 KiB seen below 1 MiB),
+// the VGA BIOS (may be null) and video memory.
 struct BoardMemory {
     std::unique_ptr<memory::Ram> ram, bios, vga_bios, vram;
     u64 bios_bytes = 0;  // the image's size; it ends where the block `bios` ends

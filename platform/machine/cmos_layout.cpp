@@ -15,7 +15,9 @@ u8 translation(u64 sectors) { return sectors > 1024 * 16 * 63; }
 
 CmosBytes cmos_bytes(const CmosConfig& config) {
     CmosBytes out;
-    const auto byte = [&out](u8 index, u64 value) { out.emplace_back(index, static_cast<u8>(value)); };
+    const auto byte = [&out](u8 index, u64 value) {
+        out.emplace_back(index, static_cast<u8>(value));
+    };
     const auto word = [&byte](u8 index, u64 value) {
         byte(index, value);
         byte(static_cast<u8>(index + 1), value >> 8);

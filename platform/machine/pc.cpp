@@ -33,7 +33,8 @@ Result<void> check(const PcConfig& c) {
         if (drive.unit >= used.size())
             return fail("-drive index=%u: IDE has positions 0 to 3", drive.unit);
         if (used[drive.unit])
-            return fail("-drive: two drives at IDE position %u (%s)", drive.unit, kDriveNames[drive.unit]);
+            return fail("-drive: two drives at IDE position %u (%s)", drive.unit,
+                        kDriveNames[drive.unit]);
         if (drive.file.empty() && !drive.cdrom)
             return fail("-drive: the disk at IDE position %u has no file", drive.unit);
         used[drive.unit] = true;
@@ -51,7 +52,8 @@ Result<std::unique_ptr<memory::Ram>> block_of(const std::vector<u8>& bytes, u64 
 
 Result<BoardMemory> make_memory(const PcConfig& config) {
     BoardMemory out;
-    const auto take = [](std::unique_ptr<memory::Ram>& place, Result<std::unique_ptr<memory::Ram>> block) {
+    const auto take = [](std::unique_ptr<memory::Ram>& place,
+                         Result<std::unique_ptr<memory::Ram>> block) {
         if (block) place = std::move(*block);
         return block ? Result<void>{} : std::unexpected(block.error());
     };
@@ -80,11 +82,11 @@ Result<std::vector<OpenDrive>> open_drives(const PcConfig& config) {
     for (const DriveConfig& drive : config.drives) {
         out.push_back({&drive, nullptr});
         if (drive.file.empty()) continue;
-        auto image = open_raw_image(drive.file, {.read_only = drive.read_only || drive.cdrom,
-                                                 .snapshot = drive.snapshot});
+        auto image = open_raw_image(
+            drive.file, {.read_only = drive.read_only || drive.cdrom, .snapshot = drive.snapshot});
         if (!image) return std::unexpected(image.error());
-        out.back().image =
-            std::make_unique<ObservedDisk>(std::move(*image), kDriveNames[drive.unit], config.observer);
+        out.back().image = std::make_unique<ObservedDisk>(std::move(*image),
+                                                          kDriveNames[drive.unit], config.observer);
     }
     return out;
 }
@@ -94,7 +96,8 @@ std::string serial_number(unsigned unit) { return "RM0000" + std::to_string(unit
 // How much of COM1-COM4 exists, one bit each.
 unsigned com_ports(const PcConfig& config) {
     unsigned out = 0;
-    for (unsigned i = 0; i < config.serials.size(); ++i) out |= unsigned{config.serials[i].present} << i;
+    for (unsigned i = 0; i < config.serials.size(); ++i)
+        out |= unsigned{config.serials[i].present} << i;
     return out;
 }
 
@@ -161,7 +164,9 @@ void Pc::reset() { board_->reset(); }
 void Pc::request_reset() { board_->request(Board::Request::kReset); }
 void Pc::request_quit() { board_->request(Board::Request::kQuit); }
 void Pc::press_power_button() { board_->pm.press_power_button(); }
-void Pc::set_host_poll(std::function<void()> poll) { board_->scheduler->set_host_poll(std::move(poll)); }
+void Pc::set_host_poll(std::function<void()> poll) {
+    board_->scheduler->set_host_poll(std::move(poll));
+}
 
 void Pc::key(u16 code, bool pressed) { board_->keyboard.keyboard().key(code, pressed); }
 void Pc::move_mouse(int dx, int dy, int wheel, u8 buttons) {

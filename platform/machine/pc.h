@@ -29,7 +29,7 @@ namespace rm::platform {
 struct DriveConfig {
     unsigned unit = 0;  // 0-3: primary master, primary slave, secondary master, secondary slave
     bool cdrom = false;
-    std::string file;   // empty: no medium (CD-ROM only)
+    std::string file;  // empty: no medium (CD-ROM only)
     bool read_only = false;
     bool snapshot = false;
 };
@@ -63,16 +63,16 @@ struct PcConfig {
     unsigned icount_shift = 2;       // ns per tick = 1 << shift
     LocalApic::Features apic;        // what the processor model advertises
     u64 msr_feature_control = 0;     // IA32_FEATURE_CONTROL that firmware shall set (5 with VMX)
-    bool smm = true;                 // SMIs by port B2; the processors must call CpuPlace::smm_changed
+    bool smm = true;  // SMIs by port B2; the processors must call CpuPlace::smm_changed
 
-    std::string bios, vga_bios;      // empty: searched (firmware_images.h)
+    std::string bios, vga_bios;  // empty: searched (firmware_images.h)
     std::string kernel, initrd, append;
     std::string boot_order = "cad";  // -boot order=
     bool boot_menu = false;
-    bool nographic = false;          // SeaBIOS shows its screen on COM1
+    bool nographic = false;  // SeaBIOS shows its screen on COM1
     bool vga = true;
-    u64 rtc_base = 0;                // seconds since 1970; 0: a fixed default
-    bool no_reboot = false;          // a reset ends the run
+    u64 rtc_base = 0;        // seconds since 1970; 0: a fixed default
+    bool no_reboot = false;  // a reset ends the run
 
     std::vector<DriveConfig> drives;
     std::array<SerialConfig, 4> serials;

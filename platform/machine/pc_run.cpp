@@ -1,6 +1,6 @@
 // Running and resetting the machine. Requests made while a processor runs (reset ports, power-off,
-// debug exit) are noted, end the scheduler's run after the current instruction, and are served here.
-// Source: PIIX3 datasheet 2.5.5.2 (reset), ACPI 6.4 7.4.2.6 (S5).
+// debug exit) are noted, end the scheduler's run after the current instruction, and are served
+// here. Source: PIIX3 datasheet 2.5.5.2 (reset), ACPI 6.4 7.4.2.6 (S5).
 #include "platform/machine/board.h"
 
 namespace rm::platform {
@@ -40,8 +40,10 @@ PcExit Pc::Board::run(const std::atomic<bool>& interrupt) {
         const Request what = pending;
         pending = Request::kNone;
         switch (what) {
-            case Request::kPowerOff: return {.kind = Kind::kPowerOff};
-            case Request::kQuit: return {.kind = Kind::kQuit};
+            case Request::kPowerOff:
+                return {.kind = Kind::kPowerOff};
+            case Request::kQuit:
+                return {.kind = Kind::kQuit};
             case Request::kDebugExit: {
                 const u8 code = static_cast<u8>(pending_status);
                 observe("exit", {&code, 1});
@@ -51,12 +53,16 @@ PcExit Pc::Board::run(const std::atomic<bool>& interrupt) {
                 if (config.no_reboot) return {.kind = Kind::kReset};
                 reset();
                 continue;
-            case Request::kNone: break;
+            case Request::kNone:
+                break;
         }
         switch (outcome.reason) {
-            case Scheduler::Reason::kStopRequested: return {.kind = Kind::kInterrupted};
-            case Scheduler::Reason::kIdleForever: return {.kind = Kind::kIdleForever};
-            case Scheduler::Reason::kDebug: return {.kind = Kind::kDebug, .cpu = outcome.index};
+            case Scheduler::Reason::kStopRequested:
+                return {.kind = Kind::kInterrupted};
+            case Scheduler::Reason::kIdleForever:
+                return {.kind = Kind::kIdleForever};
+            case Scheduler::Reason::kDebug:
+                return {.kind = Kind::kDebug, .cpu = outcome.index};
             case Scheduler::Reason::kTripleFault:
                 if (config.on_triple_fault) config.on_triple_fault(outcome.index);
                 if (config.no_reboot) return {.kind = Kind::kTripleFault, .cpu = outcome.index};

@@ -60,6 +60,7 @@ void IdeDevice::write_command(u8 opcode) {
     constexpr u8 kDeviceReset = 0x08;
     if ((status_ & ata::kBusy) && opcode != kDeviceReset) return;
     intrq_ = false;
+    if (channel_) channel_->update_irq();  // falls before the command may raise it again
     stop_transfer();
     error_ = 0;
     execute(opcode);

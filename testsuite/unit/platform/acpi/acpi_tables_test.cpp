@@ -127,11 +127,11 @@ TEST_CASE("FADT") {
         u32 at, bytes;
         u64 value;
     };
-    for (const Row& row : {Row{46, 2, 9}, Row{48, 4, 0xB2}, Row{52, 1, 0xF1}, Row{53, 1, 0xF0},
-                           Row{56, 4, 0x600}, Row{64, 4, 0x604}, Row{76, 4, 0x608}, Row{80, 4, 0xAFE0}, Row{92, 1, 4}, Row{88, 1, 4},
-                           Row{89, 1, 2}, Row{91, 1, 4}, Row{108, 1, 0x32}, Row{128, 1, 6},
-                           Row{120, 8, 0xCF9}, Row{152, 8, 0x600}, Row{176, 8, 0x604},
-                           Row{212, 8, 0x608}, Row{224, 8, 0xAFE0}}) {
+    for (const Row& row :
+         {Row{46, 2, 9}, Row{48, 4, 0xB2}, Row{52, 1, 0xF1}, Row{53, 1, 0xF0}, Row{56, 4, 0x600},
+          Row{64, 4, 0x604}, Row{76, 4, 0x608}, Row{80, 4, 0xAFE0}, Row{92, 1, 4}, Row{88, 1, 4},
+          Row{89, 1, 2}, Row{91, 1, 4}, Row{108, 1, 0x32}, Row{128, 1, 6}, Row{120, 8, 0xCF9},
+          Row{152, 8, 0x600}, Row{176, 8, 0x604}, Row{212, 8, 0x608}, Row{224, 8, 0xAFE0}}) {
         CAPTURE(row.at);
         u64 value = fadt.get<u64>(row.at);
         if (row.at == 120) value = fadt.get<u64>(120);
@@ -161,8 +161,11 @@ TEST_CASE("MADT: processors, I/O APIC, overrides") {
                 if (madt.get<u8>(at + 3) == 0) CHECK(madt.u32_at(at + 4) == 2);
                 ++overrides;
                 break;
-            case 4: ++nmis; break;
-            default: FAIL("unexpected MADT entry");
+            case 4:
+                ++nmis;
+                break;
+            default:
+                FAIL("unexpected MADT entry");
         }
     }
     CHECK(processors == 4);

@@ -189,7 +189,8 @@ TEST_CASE("write modes, latches, logic unit, set/reset, bit mask") {
         }
     }
     SUBCASE("mode 1 copies latches") {
-        for (unsigned p = 0; p < 4; ++p) s.seq(2, static_cast<u8>(1 << p)), s.write(5, static_cast<u8>(0x11 * (p + 1)));
+        for (unsigned p = 0; p < 4; ++p)
+            s.seq(2, static_cast<u8>(1 << p)), s.write(5, static_cast<u8>(0x11 * (p + 1)));
         s.seq(2, 0xF);
         s.read(5);
         s.gc(5, 1);

@@ -64,14 +64,21 @@ const Command* load_at(const std::vector<Command>& list, u32 address) {
 constexpr u32 kLoad = 0x200000;
 
 // ELF32: header, one PT_LOAD, optionally a PT_NOTE with the PVH entry; `body` follows at 0x100.
-Bytes make_elf32(const Bytes& body, u32 entry, u32 paddr = kLoad, u32 extra = 0x40, bool note = false) {
+Bytes make_elf32(const Bytes& body, u32 entry, u32 paddr = kLoad, u32 extra = 0x40,
+                 bool note = false) {
     Bytes b(0x100);
     const u8 ident[] = {0x7F, 'E', 'L', 'F', 1, 1, 1};
     std::memcpy(b.data(), ident, sizeof ident);
     put16(b, 16, 2), put16(b, 18, 3), put32(b, 20, 1), put32(b, 24, entry), put32(b, 28, 52);
     put16(b, 40, 52), put16(b, 42, 32), put16(b, 44, note ? 2 : 1);
-    const u32 load[] = {1, 0x100, 0xC0000000 + paddr, paddr, static_cast<u32>(body.size()),
-                        static_cast<u32>(body.size()) + extra, 7, 4};
+    const u32 load[] = {1,
+                        0x100,
+                        0xC0000000 + paddr,
+                        paddr,
+                        static_cast<u32>(body.size()),
+                        static_cast<u32>(body.size()) + extra,
+                        7,
+                        4};
     std::memcpy(b.data() + 52, load, sizeof load);
     if (note) {
         const u32 header[] = {4, 0xC0, 0, 0, 20, 20, 4, 4};
@@ -242,7 +249,8 @@ TEST_CASE("Linux bzImage") {
     CHECK(view.u32_at(0x21C) == 0x1800);
     REQUIRE(load_at(script, initrd));
     CHECK(load_at(script, 0x100000)->data.size() == 1600);
-    CHECK(load_at(script, 0x20000)->data == Bytes{'q', 'u', 'i', 'e', 't', ' ', 'v', 'g', 'a', '=', '0', 'x', '3', '0', '3'});
+    CHECK(load_at(script, 0x20000)->data ==
+          Bytes{'q', 'u', 'i', 'e', 't', ' ', 'v', 'g', 'a', '=', '0', 'x', '3', '0', '3'});
     const Command* enter = find(script, 4);
     REQUIRE(enter);
     CHECK(enter->field[0] == 0x10200000);
@@ -298,39 +306,119 @@ TEST_CASE("bad images: an error that names the file, never a crash") {
         {"text", [] { return input(Bytes(5000, 'x')); }, "not a multiboot"},
         {"ELF without either", [] { return input(make_elf32(Bytes(64), kLoad)); }, "neither"},
         {"ELF header cut",
-         [] { Bytes b = make_elf32(Bytes(64), kLoad); b.resize(30); return input(b); }, "ELF"},
+         [] {
+             Bytes b = make_elf32(Bytes(64), kLoad);
+             b.resize(30);
+             return input(b);
+         },
+         "ELF"},
         {"ELF headers cut",
-         [] { Bytes b = make_elf32(Bytes(64), kLoad); b.resize(60); return input(b); }, "ELF"},
-        {"ELF segment cut", [] { Bytes b = mb1_elf(); b.resize(0x140); return input(b); }, "truncated"},
+         [] {
+             Bytes b = make_elf32(Bytes(64), kLoad);
+             b.resize(60);
+             return input(b);
+         },
+         "ELF"},
+        {"ELF segment cut",
+         [] {
+             Bytes b = mb1_elf();
+             b.resize(0x140);
+             return input(b);
+         },
+         "truncated"},
         {"ELF for another machine",
-         [] { Bytes b = mb1_elf(); put16(b, 18, 8); return input(b); }, "another machine"},
-        {"ELF object file", [] { Bytes b = mb1_elf(); put16(b, 16, 1); return input(b); }, "executable"},
+         [] {
+             Bytes b = mb1_elf();
+             put16(b, 18, 8);
+             return input(b);
+         },
+         "another machine"},
+        {"ELF object file",
+         [] {
+             Bytes b = mb1_elf();
+             put16(b, 16, 1);
+             return input(b);
+         },
+         "executable"},
         {"segment above RAM",
          [] { return input(make_elf32(mb1_header(0), 0x20000000, 0x20000000)); }, "raise -m"},
         {"segment in the video hole",
          [] { return input(make_elf32(mb1_header(0), 0xB8000, 0xB8000)); }, "overlaps"},
-        {"segment on BIOS data",
-         [] { return input(make_elf32(mb1_header(0), 0x400, 0x400)); }, "overlaps"},
-        {"segment wraps",
-         [] { return input(make_elf32(mb1_header(0), kLoad, kLoad, 0xFFFFFF00)); }, "raise -m"},
+        {"segment on BIOS data", [] { return input(make_elf32(mb1_header(0), 0x400, 0x400)); },
+         "overlaps"},
+        {"segment wraps", [] { return input(make_elf32(mb1_header(0), kLoad, kLoad, 0xFFFFFF00)); },
+         "raise -m"},
         {"unknown mandatory flag",
-         [] { Bytes b = mb1_header(0x10); b.resize(64); return input(b); }, "features 0x10"},
+         [] {
+             Bytes b = mb1_header(0x10);
+             b.resize(64);
+             return input(b);
+         },
+         "features 0x10"},
         {"multiboot flat without addresses",
-         [] { Bytes b = mb1_header(0); b.resize(64); return input(b); }, "no load addresses"},
+         [] {
+             Bytes b = mb1_header(0);
+             b.resize(64);
+             return input(b);
+         },
+         "no load addresses"},
         {"load address after the header",
-         [] { Bytes b = mb1_raw(); put32(b, 16 + 16, kLoad + 0x100); return input(b); }, "load address"},
+         [] {
+             Bytes b = mb1_raw();
+             put32(b, 16 + 16, kLoad + 0x100);
+             return input(b);
+         },
+         "load address"},
         {"multiboot truncated image",
-         [] { Bytes b = mb1_raw(); put32(b, 16 + 20, kLoad + 0x4000); return input(b); }, "truncated"},
+         [] {
+             Bytes b = mb1_raw();
+             put32(b, 16 + 20, kLoad + 0x4000);
+             return input(b);
+         },
+         "truncated"},
         {"module too large",
-         [] { KernelInput in = input(mb1_elf()); in.modules = {{"big", "big", Bytes(63 << 20)}}; return in; },
+         [] {
+             KernelInput in = input(mb1_elf());
+             in.modules = {{"big", "big", Bytes(63 << 20)}};
+             return in;
+         },
          "initrd 'big'"},
-        {"zImage", [] { Bytes b = bzimage(); b[0x211] = 0; return input(b); }, "zImage"},
-        {"old protocol", [] { Bytes b = bzimage(); put16(b, 0x206, 0x100); return input(b); }, "older"},
-        {"setup cut", [] { Bytes b = bzimage(); b.resize(1500); return input(b); }, "truncated"},
-        {"payload cut", [] { Bytes b = bzimage(); b.resize(b.size() - 800); return input(b); }, "truncated"},
-        {"command line too long", [] { return input(bzimage(), std::string(3000, 'x')); }, "command line"},
+        {"zImage",
+         [] {
+             Bytes b = bzimage();
+             b[0x211] = 0;
+             return input(b);
+         },
+         "zImage"},
+        {"old protocol",
+         [] {
+             Bytes b = bzimage();
+             put16(b, 0x206, 0x100);
+             return input(b);
+         },
+         "older"},
+        {"setup cut",
+         [] {
+             Bytes b = bzimage();
+             b.resize(1500);
+             return input(b);
+         },
+         "truncated"},
+        {"payload cut",
+         [] {
+             Bytes b = bzimage();
+             b.resize(b.size() - 800);
+             return input(b);
+         },
+         "truncated"},
+        {"command line too long", [] { return input(bzimage(), std::string(3000, 'x')); },
+         "command line"},
         {"initrd on the kernel",
-         [] { KernelInput in = input(bzimage(), "", 24 << 20); in.modules = {{"rd", "", Bytes(8 << 20)}}; return in; },
+         [] {
+             KernelInput in = input(bzimage(), "", 24 << 20);
+             in.modules = {{"rd", "", Bytes(8 << 20)}};
+             return in;
+         },
          "initrd 'rd'"},
         {"no memory", [] { return input(bzimage(), "", 1 << 20); }, "raise -m"},
     };
@@ -350,7 +438,8 @@ TEST_CASE("random damage never crashes") {
                             make_elf32(Bytes(0x80, 0x90), kLoad, kLoad, 0x40, true)};
     for (unsigned round = 0; round < 20000; ++round) {
         Bytes b = images[round % std::size(images)];
-        for (unsigned i = 0; i < 1 + random() % 6; ++i) b[random() % b.size()] = static_cast<u8>(random());
+        for (unsigned i = 0; i < 1 + random() % 6; ++i)
+            b[random() % b.size()] = static_cast<u8>(random());
         if (random() % 4 == 0) b.resize(random() % b.size());
         KernelInput in = input(std::move(b));
         in.modules = {{"m", "m", Bytes(100)}};
@@ -363,7 +452,9 @@ TEST_CASE("missing files and firmware: the error names them") {
     const RamLayout ram = RamLayout::of(64 << 20);
     CHECK(load_kernel_files("/nonexistent/vmlinuz", "", "", ram).error().message ==
           "kernel '/nonexistent/vmlinuz': No such file or directory");
-    CHECK(load_kernel_files("/", "", "", ram).error().message.find("directory") != std::string::npos);
-    CHECK(find_firmware("no-such-firmware.bin", "").error().message.find("`seabios`") != std::string::npos);
+    CHECK(load_kernel_files("/", "", "", ram).error().message.find("directory") !=
+          std::string::npos);
+    CHECK(find_firmware("no-such-firmware.bin", "").error().message.find("`seabios`") !=
+          std::string::npos);
     CHECK(read_system_bios("/nonexistent/bios").error().message.find("-bios") != std::string::npos);
 }
