@@ -93,7 +93,6 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     // the error codes of faults which that delivery raises (SDM 3A 6.13).
     const Event* delivering = nullptr;
     u32 ext = 0;
-    bool access_exited = false;  // special_page() took a VM exit; consumed by access_failed()
     // For the message of a triple fault: where, and the last three vectors.
     struct TripleFault {
         u16 cs = 0;
@@ -101,6 +100,10 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
         u8 vectors[3] = {};
     } last_triple_fault;
     std::function<void(bool)> on_smm_change;  // the chipset opens or closes SMRAM
+    // FERR# while CR0.NE = 0: the chipset raises IRQ 13. ignne is its IGNNE# (port F0H), which lets x87
+    // instructions run in spite of a pending exception. Without a hook they always do.
+    std::function<void(bool)> on_ferr;
+    bool ignne = false;
     std::vector<u32> reported_msrs;           // unknown ones, already logged
     u64 a20_mask = ~u64{0};
 
@@ -181,10 +184,17 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     const Insn* block_first = nullptr;
     const Insn* ip_end = nullptr;  // the run loop leaves the block here; may be lowered any time
     u64 stop_tick = 0;
-    u64 retired = 0;  // instructions (without skipped idle time); for statistics and the hash
+    // Tick at which vt->boundary() must run although `attention` is clear; set by VT (~0: never).
+    u64 vt_due = ~u64{0};
+    u64 skipped = 0;  // ticks skip_to() went over: idle time and other processors' turns
+    // Instructions executed, exact also in the middle of a block; for statistics and the hash.
+    u64 retired() const { return ticks() - skipped; }
     u64 tsc() const { return clock.tsc() + msr.tsc_offset; }
     // Ticks left before the run loop must look up; bounds pieces of REP instructions.
-    u64 budget() const { return stop_tick > ticks() ? stop_tick - ticks() : 0; }
+    u64 budget() const {
+        const u64 end = stop_tick < vt_due ? stop_tick : vt_due;
+        return end > ticks() ? end - ticks() : 0;
+    }
     // Leave the block after the current instruction.
     void leave_block() {
         if (ip) ip_end = ip + 1;

@@ -27,6 +27,7 @@ enum class EventAnswer : u8 {
     kDeliver,  // not intercepted: the CPU's own rules (IF, shadows) decide
     kBlocked,  // must stay pending now (GIF = 0, blocking by the VMCS)
     kExit,     // VM exit taken
+    kExitKeep, // VM exit taken, and the event stays pending (SVM: APM2 15.13)
     kDrop,     // discard (e.g. SIPI in a guest)
 };
 enum class TaskSwitchSource : u8 { kCall = 0, kIret = 1, kJmp = 2, kGate = 3 };

@@ -100,6 +100,11 @@ u8 size_code(unsigned bits) {
     }
 }
 
+bool is_gpr(ZydisRegister r) {
+    const ZydisRegisterClass c = ZydisRegisterGetClass(r);
+    return c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR64;
+}
+
 bool is_string(const ZydisDecodedInstruction& z) {
     return z.meta.category == ZYDIS_CATEGORY_STRINGOP ||
            z.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
@@ -122,6 +127,7 @@ struct Decoder::Impl {
             ZydisDecoderInit(&zydis[n], modes[n], widths[n]);
             // Without the feature, F3 0F BC/BD and the MPX and CET opcodes mean what they meant before.
             ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+            ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
             ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_LZCNT,
                                    m.features.has(Feature::k_abm));
             ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_TZCNT, ZYAN_FALSE);
@@ -284,6 +290,15 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
             variant == Variant::kSegment)
             out.imm = (z.opcode >> 1) & 1;
     }
+    // The last x87 opcode as FNSTENV shows it (SDM 1 8.1.9): low 3 bits of the first byte, ModRM.
+    if ((z.opcode & 0xF8) == 0xD8 && z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
+        out.imm = (u64{z.opcode} & 7) << 8 | z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 |
+                  z.raw.modrm.rm;
+    // MOVD and MOVQ: which operand is a general register (bit n = operand n).
+    if (z.mnemonic == ZYDIS_MNEMONIC_MOVD || z.mnemonic == ZYDIS_MNEMONIC_MOVQ)
+        for (unsigned n = 0; n < 2; ++n)
+            if (ops[n].type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr(ops[n].reg.value))
+                out.imm |= u64{1} << n;
     const Row* row = find_row(z.mnemonic, variant);
     if (!row) {
         log::write(log::Item::kUnimp, "%s at rip %llx is not in the instruction table: #UD\n",

@@ -1,6 +1,6 @@
-// The boundary between two instructions: what is pending is taken in the manual's order of priority,
-// and `attention` is left set only for what can still happen.
-// Source: SDM 3A 6.8-6.9 (table 6-2), 8.4.2, 8.10.4; SDM 3C 25.2, 34.3; APM2 8.5, 15.17.
+// The boundary between two instructions: what is pending is taken in the manual's order of
+// priority, and `attention` is left set only for what can still happen. Source: SDM 3A 6.8-6.9
+// (table 6-2), 8.4.2, 8.10.4; SDM 3C 25.2, 34.3; APM2 8.5, 15.17.
 #include "cpu/events/events.h"
 #include "cpu/system/system.h"
 
@@ -22,13 +22,19 @@ EventAnswer ask(Cpu& cpu, ExternalEvent e) {
 // Common part: false if the caller shall deliver, else *look is the result.
 bool settled(Cpu& cpu, ExternalEvent e, u32 attn, Look* look) {
     switch (ask(cpu, e)) {
-        case EventAnswer::kDeliver: return false;
-        case EventAnswer::kBlocked: *look = Look::kRetry; return true;
+        case EventAnswer::kDeliver:
+            return false;
+        case EventAnswer::kBlocked:
+            *look = Look::kRetry;
+            return true;
         case EventAnswer::kExit:
             *look = Look::kTaken;
             // A VM exit consumes the event where the manual says so; NMI, SMI, INIT and SIPI are
             // edges and gone, the interrupt pin is a level and stays.
             cpu.pending &= ~attn;
+            return true;
+        case EventAnswer::kExitKeep:
+            *look = Look::kTaken;
             return true;
         case EventAnswer::kDrop:
             cpu.pending &= ~attn;
@@ -118,6 +124,13 @@ Look look_intr(Cpu& cpu) {
     return Look::kTaken;
 }
 
+// What VT has a time for (monitor trap flag, preemption timer): before debug traps, and VT itself
+// lets those go first where they must.
+Look look_vt_due(Cpu& cpu) {
+    if (!cpu.vt || cpu.tick_base < cpu.vt_due) return Look::kNothing;
+    return cpu.vt->boundary(cpu) ? Look::kTaken : Look::kNothing;
+}
+
 Look look_vt(Cpu& cpu) {
     if (!cpu.vt || !(cpu.attention & kAttnVt)) return Look::kNothing;
     // The bit is VT's own: set and cleared there.
@@ -138,9 +151,9 @@ struct Source {
 
 // SDM 3A table 6-2. VT's windows and timer sit between debug traps and NMI (SDM 3C 25.5.1, 25.2).
 constexpr Source kSources[] = {
-    {kAttnSmi, look_smi, false},   {kAttnInit, look_init, true}, {kAttnSipi, look_sipi, true},
-    {kAttnTrap, look_trap, false}, {kAttnVt, look_vt, true},     {kAttnNmi, look_nmi, false},
-    {kAttnIntr, look_intr, false}, {kAttnStop, look_monitor, false},
+    {kAttnSmi, look_smi, false},  {kAttnInit, look_init, true},  {kAttnSipi, look_sipi, true},
+    {kAttnVt, look_vt_due, true}, {kAttnTrap, look_trap, false}, {kAttnVt, look_vt, true},
+    {kAttnNmi, look_nmi, false},  {kAttnIntr, look_intr, false}, {kAttnStop, look_monitor, false},
 };
 
 }  // namespace

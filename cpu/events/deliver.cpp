@@ -1,5 +1,6 @@
 // From a raised event to its handler: VM exits asked first, delivery by mode, nested faults, double
-// and triple fault. Source: SDM 3A 6.5, 6.12, 6.15 (#DF, table 6-5); SDM 3C 25.2, 27.2.4; APM2 8.2.9.
+// and triple fault. Source: SDM 3A 6.5, 6.12, 6.15 (#DF, table 6-5); SDM 3C 25.2, 27.2.4;
+// APM2 8.2.9.
 #include "base/log.h"
 #include "cpu/events/events.h"
 #include "cpu/events/gates.h"
@@ -23,6 +24,13 @@ bool contributory(const Event& e) {
     return e.vector == kDe || (e.vector >= kTs && e.vector <= kGp);
 }
 
+// Faults are restarted: RF in the pushed image keeps an instruction breakpoint there from hitting
+// twice (SDM 3B 17.3.1.1). Aborts and debug exceptions leave RF alone.
+bool restartable(const Event& e) {
+    return e.type == EventType::kHardwareException && e.vector != kDb && e.vector != kDf &&
+           e.vector != kMc;
+}
+
 // SDM 3A table 6-5.
 bool makes_double_fault(const Event& first, const Event& second) {
     if (contributory(first)) return contributory(second);
@@ -34,17 +42,18 @@ void apply_payload(Cpu& cpu, const Event& e) {
     if (hardware(e, kPf)) cpu.cr2 = e.payload;
     if (e.vector == kDb && e.type == EventType::kHardwareException) {
         cpu.dr6 = (cpu.dr6 & ~u64{0xF}) | e.payload;
-        cpu.dr7 &= ~bit(13);                  // GD
-        cpu.msr.debugctl &= ~bit(1);          // BTF (SDM 3B 17.4.3)
+        cpu.dr7 &= ~bit(13);          // GD
+        cpu.msr.debugctl &= ~bit(1);  // BTF (SDM 3B 17.4.3)
     }
 }
 
 Step deliver_once(Cpu& cpu, const Event& event) {
     const u64 return_rip = (cpu.rip + event.insn_length) & cpu.ip_mask;
     if (!cpu.protected_mode()) return deliver_real(cpu, event, return_rip);
-    if (cpu.v86() && (cpu.cr4 & kCr4Vme) && event.type == EventType::kSoftwareInterrupt) {
-        Step step = Step::kNext;
-        if (deliver_vme(cpu, event, return_rip, &step)) return step;
+    if (cpu.v86() && event.type == EventType::kSoftwareInterrupt) {
+        bool redirected;
+        RM_TRY(vme_redirection(cpu, event.vector, redirected));
+        if (redirected) return deliver_vme(cpu, event, return_rip);
     }
     return cpu.long_mode() ? deliver_long(cpu, event, return_rip)
                            : deliver_protected(cpu, event, return_rip);
@@ -93,6 +102,7 @@ bool take_nested(Cpu& cpu, Event& event) {
     }
     if (!makes_double_fault(event, next)) {
         event = next;
+        if (restartable(event)) cpu.flags_other |= kFlagRf;
         return true;
     }
     apply_payload(cpu, next);
@@ -136,19 +146,18 @@ void deliver(Cpu& cpu, const Event& first, bool injected) {
 
 void handle_fault(Cpu& cpu) {
     switch (cpu.raised.kind) {
-        case Raised::Kind::kVmExitTaken: return;
+        case Raised::Kind::kVmExitTaken:
+            return;
         case Raised::Kind::kSecondStage:
             cpu.pending_db = 0;
             cpu.vt->second_stage_fault(cpu, cpu.mmu.fault(), nullptr);
             return;
-        case Raised::Kind::kEvent: break;
+        case Raised::Kind::kEvent:
+            break;
     }
     const Event event = cpu.raised.event;
     if (event.type == EventType::kHardwareException) {
-        // Faults are restarted: RF in the pushed image keeps an instruction breakpoint there from
-        // hitting twice (SDM 3B 17.3.1.1). Aborts and debug exceptions leave RF alone.
-        if (event.vector != kDb && event.vector != kDf && event.vector != kMc)
-            cpu.flags_other |= kFlagRf;
+        if (restartable(event)) cpu.flags_other |= kFlagRf;
         // Data breakpoints of an instruction that did not complete are not reported.
         if (!(cpu.shadow & kShadowMovSs)) cpu.pending_db = 0;
     }

@@ -21,8 +21,9 @@ inline u32 idt_error(const Cpu& cpu, u8 vector) { return vector * 8u + 2 + cpu.e
 Step deliver_real(Cpu& cpu, const Event& event, u64 return_rip);
 Step deliver_protected(Cpu& cpu, const Event& event, u64 return_rip);
 Step deliver_long(Cpu& cpu, const Event& event, u64 return_rip);
-// CR4.VME: INT n of a virtual-8086 task through its own interrupt table. False: the IDT is used.
-// True with *step = kNext or kFault: done here.
-bool deliver_vme(Cpu& cpu, const Event& event, u64 return_rip, Step* step);
+// CR4.VME: does INT n of a virtual-8086 task go through the task's own interrupt table? False:
+// fault.
+[[nodiscard]] bool vme_redirection(Cpu& cpu, u8 vector, bool& redirected);
+Step deliver_vme(Cpu& cpu, const Event& event, u64 return_rip);
 
 }  // namespace rm::cpu

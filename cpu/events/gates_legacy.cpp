@@ -25,8 +25,8 @@ bool read_gate(Cpu& cpu, const Event& event, Gate& gate) {
     u64 d;
     if (!cpu.read_system((cpu.idtr.base + event.vector * 8u) & 0xFFFFFFFF, d)) return false;
     gate.type = (d >> 40) & 0x1F;
-    const bool known = gate.type == 5 || gate.type == 6 || gate.type == 7 || gate.type == 0xE ||
-                       gate.type == 0xF;
+    const bool known =
+        gate.type == 5 || gate.type == 6 || gate.type == 7 || gate.type == 0xE || gate.type == 0xF;
     if (!known) return cpu.fail(kGp, error);
     if (checks_gate_dpl(event.type) && ((d >> 45) & 3) < cpu.cpl) return cpu.fail(kGp, error);
     if (!((d >> 47) & 1)) return cpu.fail(kNp, error);
@@ -50,8 +50,7 @@ bool push_return(Cpu& cpu, Stack& stack, const Event& event, u64 return_rip, uns
            stack.push(return_rip, size) && (!event.has_error || stack.push(event.error, size));
 }
 
-Step same_level(Cpu& cpu, const Event& event, u64 return_rip, const Gate& gate,
-                const Segment& cs) {
+Step same_level(Cpu& cpu, const Event& event, u64 return_rip, const Gate& gate, const Segment& cs) {
     Stack stack = Stack::current(cpu);
     RM_TRY(push_return(cpu, stack, event, return_rip, gate.size));
     RM_TRY(check_entry_point(cpu, cs, gate.offset));
@@ -72,8 +71,7 @@ Step inner_level(Cpu& cpu, const Event& event, u64 return_rip, const Gate& gate,
     RM_TRY(check_stack_segment(cpu, ss_selector, level, kTs, ss));
     Stack stack = Stack::legacy(cpu, ss, sp, level, selector_error(cpu, ss_selector));
     if (v86)
-        for (SegReg s : {kGs, kFs, kDs, kEs})
-            RM_TRY(stack.push(cpu.seg[s].selector, gate.size));
+        for (SegReg s : {kGs, kFs, kDs, kEs}) RM_TRY(stack.push(cpu.seg[s].selector, gate.size));
     RM_TRY(stack.push(cpu.seg[kSs].selector, gate.size));
     RM_TRY(stack.push(cpu.gpr[kRsp], gate.size));
     RM_TRY(push_return(cpu, stack, event, return_rip, gate.size));
@@ -120,42 +118,38 @@ Step deliver_real(Cpu& cpu, const Event& event, u64 return_rip) {
     return Step::kNext;
 }
 
-bool deliver_vme(Cpu& cpu, const Event& event, u64 return_rip, Step* step) {
+bool vme_redirection(Cpu& cpu, u8 vector, bool& redirected) {
     constexpr unsigned kIoBase = 0x66, kMapBytes = 32;
-    auto failed = [&] {
-        *step = Step::kFault;
-        return true;
-    };
     u16 base;
     u8 map;
-    if (!(cpu.tr.type() & 8) || cpu.tr.limit < kIoBase + 1) return false;
-    if (!cpu.read_system(cpu.tr.base + kIoBase, base)) return failed();
-    const u32 at = base - kMapBytes + event.vector / 8u;
-    if (base < kMapBytes || at > cpu.tr.limit) return false;
-    if (!cpu.read_system(cpu.tr.base + at, map)) return failed();
-    if ((map >> (event.vector & 7)) & 1) return false;
+    redirected = false;
+    if (!(cpu.cr4 & kCr4Vme) || !(cpu.tr.type() & 8) || cpu.tr.limit < kIoBase + 1) return true;
+    if (!cpu.read_system(cpu.tr.base + kIoBase, base)) return false;
+    const u32 at = base - kMapBytes + vector / 8u;
+    if (base < kMapBytes || at > cpu.tr.limit) return true;
+    if (!cpu.read_system(cpu.tr.base + at, map)) return false;
+    redirected = !((map >> (vector & 7)) & 1);
+    return true;
+}
 
+Step deliver_vme(Cpu& cpu, const Event& event, u64 return_rip) {
     const bool own_if = cpu.iopl() == 3;
     u64 image = cpu.rflags();
-    if (!own_if) {
-        image = (image & ~kFlagIf) | kFlagIopl | (cpu.flag(kFlagVif) ? kFlagIf : 0);
-    }
+    if (!own_if) image = (image & ~kFlagIf) | kFlagIopl | (cpu.flag(kFlagVif) ? kFlagIf : 0);
     u32 entry;
-    if (!(cpu.mmu.load_as(cpu.mmu.data_class(), event.vector * 4u, entry) ||
-          cpu.access_failed(kDs)))
-        return failed();
+    RM_TRY(cpu.mmu.load_as(cpu.mmu.data_class(), event.vector * 4u, entry) ||
+           cpu.access_failed(kDs));
     Stack stack = Stack::current(cpu);
-    if (!stack.push(image, 2) || !stack.push(cpu.seg[kCs].selector, 2) ||
-        !stack.push(return_rip, 2))
-        return failed();
+    RM_TRY(stack.push(image, 2));
+    RM_TRY(stack.push(cpu.seg[kCs].selector, 2));
+    RM_TRY(stack.push(return_rip, 2));
     stack.commit();
     set_real_segment(cpu, kCs, static_cast<u16>(entry >> 16));
     cpu.rip = entry & 0xFFFF;
     const u64 cleared = kFlagTf | kFlagNt | kFlagRf | (own_if ? kFlagIf : kFlagVif);
     set_flags_register(cpu, cpu.rflags() & ~cleared);
     cpu.update_mode();
-    *step = Step::kNext;
-    return true;
+    return Step::kNext;
 }
 
 Step deliver_protected(Cpu& cpu, const Event& event, u64 return_rip) {

@@ -160,6 +160,7 @@ void BlockCache::flush() {
         for (const auto& [frame, head] : frames_) cpu_.memory.clear_code(frame << 12);
     frames_.clear();
     used_ = 0;
+    ++flushes_;
 }
 
 }  // namespace rm::cpu

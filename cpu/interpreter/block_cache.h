@@ -18,6 +18,7 @@ struct Block {
     u32 bytes = 0;
     PhysAddr machine = 0;
     u32 count = 0;
+    Block* follower = nullptr;  // the block that ran after this one last time: a guess, see follow()
     Block* next_hash = nullptr;
     Block* next_in_frame = nullptr;
     Insn insns[];  // count of them
@@ -31,6 +32,20 @@ public:
     ~BlockCache();
     // The block at cpu.rip, decoded if need be. Null: cpu.raised holds a fetch fault.
     Block* find();
+    // As find(), trying first what followed `last` before. A follower is right if rip and mode agree and
+    // the exec TLB still maps rip to its bytes.
+    [[gnu::always_inline]] Block* follow(Block* last) {
+        if (!last) return find();
+        Block* b = last->follower;
+        if (b && b->rip == cpu_.rip && b->mode == cpu_.mode && b->host && cpu_.mode.code64() &&
+            cpu_.mmu.fetch_hit(cpu_.rip) == b->host) [[likely]]
+            return b;
+        const u64 flushes = flushes_;
+        b = find();
+        // Decoding may have emptied the arena, `last` with it; uncached blocks are never followers.
+        if (b && b->host && flushes == flushes_) last->follower = b;
+        return b;
+    }
     // Blocks overlapping the 64-byte lines of [addr, addr+size) are dropped.
     void invalidate(PhysAddr addr, unsigned size);
     // Drops everything (map changed: host pointers are stale).
@@ -58,6 +73,7 @@ private:
     std::unordered_map<u64, Block*> frames_;  // by frame number
     std::unique_ptr<u8[]> arena_;
     std::size_t used_ = 0;
+    u64 flushes_ = 0;
     alignas(16) u8 single_[sizeof(Block) + sizeof(Insn)];  // page-crossing and MMIO code
 };
 

@@ -1,5 +1,7 @@
 // The run loop: finds blocks, runs them up to an exact tick, and does the boundary work between
 // them. Faults, traps, shadows and stop conditions are all decided here, never inside a body.
+#include <algorithm>
+
 #include "cpu/events/events.h"
 #include "cpu/interpreter/block_cache.h"
 #include "cpu/system/system.h"
@@ -105,15 +107,17 @@ void run_single(Cpu& cpu, const Block& block) {
 
 Processor::Stop Cpu::run(u64 until) {
     stop_tick = until;
+    Block* last = nullptr;
     for (;;) {
-        if (attention || activity != Activity::kActive) [[unlikely]] {
+        if (attention || activity != Activity::kActive || tick_base >= vt_due) [[unlikely]] {
             if (triple_faulted) return Stop::kTripleFault;
             if (!service_attention(*this)) return triple_faulted ? Stop::kTripleFault : Stop::kHalted;
             if (debug_stop) return Stop::kDebug;
         }
         if (tick_base >= stop_tick) return Stop::kDeadline;
         if (activity != Activity::kActive) [[unlikely]] return Stop::kHalted;
-        Block* block = blocks->find();
+        Block* block = blocks->follow(last);
+        last = block;
         if (!block) [[unlikely]] {
             ++tick_base;
             handle_fault(*this);
@@ -122,7 +126,7 @@ Processor::Stop Cpu::run(u64 until) {
         if (single_step(*this)) [[unlikely]]
             run_single(*this, *block);
         else
-            run_block(*this, *block, stop_tick - tick_base);
+            run_block(*this, *block, (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base);
     }
 }
 

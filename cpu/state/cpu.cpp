@@ -1,6 +1,6 @@
 // Cpu members that derive, check and raise: mode word, segment ranges, paging context, the
-// translation of segment:offset, and faults of memory accesses. Reset, pins and the like: reset.cpp.
-// Source: SDM 3A chapters 2, 3, 4.6, 5, 6.15; 3B 17.2.
+// translation of segment:offset, and faults of memory accesses. Reset, pins and the like:
+// reset.cpp. Source: SDM 3A chapters 2, 3, 4.6, 5, 6.15; 3B 17.2.
 #include "cpu/cpu.h"
 
 #include "cpu/state/segments.h"
@@ -55,9 +55,9 @@ void Cpu::update_mode() {
     ip_mask = c64 ? ~u64{0} : kMask32;
 
     const bool ac = flags_other & kFlagAc;
-    mmu.set_data_class(cpl == 3 ? PrivClass::kUser
+    mmu.set_data_class(cpl == 3                 ? PrivClass::kUser
                        : ac && (cr4 & kCr4Smap) ? PrivClass::kSupervisorAc
-                                : PrivClass::kSupervisor);
+                                                : PrivClass::kSupervisor);
     mmu.set_code_class(cpl == 3 ? PrivClass::kUser : PrivClass::kSupervisor);
     mem_checks = (ac && cpl == 3 && (cr0 & kCr0Am)) || data_breakpoints(dr7);
 }
@@ -131,11 +131,6 @@ Step Cpu::raise_error(u8 vector, u32 error) {
 }
 
 bool Cpu::access_failed(SegReg s) {
-    if (access_exited) {
-        access_exited = false;
-        raised.kind = Raised::Kind::kVmExitTaken;
-        return false;
-    }
     const memory::WalkFault& f = mmu.fault();
     switch (f.kind) {
         case memory::WalkFault::Kind::kPageFault:
@@ -160,8 +155,7 @@ bool Cpu::linear(SegReg s, u64 offset, unsigned size, Access access, LinearAddr&
         out = offset + seg_base64[s];
     } else {
         const SegRange& r = access == Access::kWrite ? write_range[s] : read_range[s];
-        if (offset < r.lo || offset + size - 1 > r.hi)
-            return fail(s == kSs ? kSs12 : kGp, 0);
+        if (offset < r.lo || offset + size - 1 > r.hi) return fail(s == kSs ? kSs12 : kGp, 0);
         out = (seg[s].base + offset) & kMask32;
     }
     return !mem_checks || check_access(out, size, access);
@@ -191,10 +185,7 @@ memory::Mmu::Owner::Special Cpu::special_page(PhysAddr page, LinearAddr va, Acce
     if (in_guest() && vt) {
         bool exited = false;
         const bool mine = vt->apic_page_access(*this, page, va, access, size, value, exited);
-        if (exited) {
-            access_exited = true;
-            return Special::kFault;
-        }
+        if (exited) return Special::kFault;  // mmu.fault() leads to second_stage_fault()
         if (mine) return Special::kDone;
     }
     const u64 base = lapic.apic_base();

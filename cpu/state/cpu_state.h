@@ -69,7 +69,7 @@ struct alignas(16) FpuState {
     Xmm xmm[16] = {};
     Reg80 st[8] = {};
     u16 fcw = 0x37F, fsw = 0;
-    u16 ftw = 0xFFFF;  // full tag word, two bits a register, 3 = empty
+    u16 ftw = 0xFFFF;  // tag word, two bits a register, 3 = empty; the rest is computed when stored
     u16 fop = 0, fcs = 0, fds = 0;
     u64 fip = 0, fdp = 0;
     u32 mxcsr = 0x1F80;
@@ -93,6 +93,7 @@ struct Msrs {
         mtrr_mask[8] = {};
     u64 tsc_adjust = 0;
     u64 mcg_status = 0, mc_ctl[8] = {};
+    u64 pkg_cst_config = 0, power_ctl = 0;  // Nehalem and later: idle states and power; kept only
     // AMD only (BKDG of families 0FH and 10H): registers that firmware and systems set and read
     // back; none of them changes what this machine does.
     u64 syscfg = 0, hwcr = 0, iorr[4] = {}, top_mem = 0, top_mem2 = 0, nb_cfg = 0,

@@ -40,9 +40,9 @@ void reset_common(Cpu& cpu) {
     cpu.pending_db = 0;
     cpu.monitor_armed = false;
     cpu.triple_faulted = false;
+    cpu.vt_due = ~u64{0};
     cpu.delivering = nullptr;
     cpu.ext = 0;
-    cpu.access_exited = false;
 }
 
 void update_all(Cpu& cpu) {
@@ -70,6 +70,8 @@ void Cpu::reset() {
     const unsigned family = ((model.signature >> 8) & 0xF) + ((model.signature >> 20) & 0xFF);
     if (model.vendor == Vendor::kAmd && family >= 0x10) msr.hwcr = kHwcrTscFreqSel;
     lapic.reset(false);
+    msr.tsc_offset = 0 - clock.tsc();  // the TSC starts at zero
+    lapic.tsc_offset_changed(msr.tsc_offset);
     if (vt) vt->reset(*this, false);
     update_all(*this);
 }
@@ -98,7 +100,11 @@ void Cpu::set_a20(bool enabled) {
 
 // --- scheduling ---
 
-void Cpu::skip_to(u64 ticks) { tick_base = std::max(tick_base, ticks); }
+void Cpu::skip_to(u64 ticks) {
+    if (ticks <= tick_base) return;
+    skipped += ticks - tick_base;
+    tick_base = ticks;
+}
 
 void Cpu::stop_at(u64 at) {
     stop_tick = std::min(stop_tick, at);

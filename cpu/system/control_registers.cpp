@@ -14,23 +14,28 @@ struct FeatureBits {
 };
 
 constexpr FeatureBits kCr4Features[] = {
-    {Feature::k_vme, kCr4Vme | kCr4Pvi}, {Feature::k_tsc, kCr4Tsd},
-    {Feature::k_de, kCr4De},             {Feature::k_pse, kCr4Pse},
-    {Feature::k_pae, kCr4Pae},           {Feature::k_mce, kCr4Mce},
-    {Feature::k_pge, kCr4Pge},           {Feature::kAlways, kCr4Pce},
-    {Feature::k_fxsr, kCr4Osfxsr},       {Feature::k_sse, kCr4Osxmmexcpt},
-    {Feature::k_umip, kCr4Umip},         {Feature::k_vmx, kCr4Vmxe},
-    {Feature::k_fsgsbase, kCr4Fsgsbase}, {Feature::k_pcid, kCr4Pcide},
-    {Feature::k_xsave, kCr4Osxsave},     {Feature::k_smep, kCr4Smep},
+    {Feature::k_vme, kCr4Vme | kCr4Pvi},
+    {Feature::k_tsc, kCr4Tsd},
+    {Feature::k_de, kCr4De},
+    {Feature::k_pse, kCr4Pse},
+    {Feature::k_pae, kCr4Pae},
+    {Feature::k_mce, kCr4Mce},
+    {Feature::k_pge, kCr4Pge},
+    {Feature::kAlways, kCr4Pce},
+    {Feature::k_fxsr, kCr4Osfxsr},
+    {Feature::k_sse, kCr4Osxmmexcpt},
+    {Feature::k_umip, kCr4Umip},
+    {Feature::k_vmx, kCr4Vmxe},
+    {Feature::k_fsgsbase, kCr4Fsgsbase},
+    {Feature::k_pcid, kCr4Pcide},
+    {Feature::k_xsave, kCr4Osxsave},
+    {Feature::k_smep, kCr4Smep},
     {Feature::k_smap, kCr4Smap},
 };
 
 constexpr FeatureBits kEferFeatures[] = {
-    {Feature::k_syscall, kEferSce},
-    {Feature::k_lm, kEferLme | kEferLma},
-    {Feature::k_nx, kEferNxe},
-    {Feature::k_svm, kEferSvme},
-    {Feature::k_fxsr_opt, kEferFfxsr},
+    {Feature::k_syscall, kEferSce}, {Feature::k_lm, kEferLme | kEferLma}, {Feature::k_nx, kEferNxe},
+    {Feature::k_svm, kEferSvme},    {Feature::k_fxsr_opt, kEferFfxsr},
 };
 
 constexpr u64 kCr0Defined = kCr0Pe | kCr0Mp | kCr0Em | kCr0Ts | kCr0Et | kCr0Ne | kCr0Wp | kCr0Am |
@@ -80,8 +85,8 @@ bool load_pdptes(Cpu& cpu, u64 cr3) {
         if (cpu.second_stage.kind != memory::SecondStage::Kind::kNone) {
             memory::PagingContext context = cpu.mmu.context();
             context.second = cpu.second_stage;
-            const auto t = memory::walk_second(cpu.memory, context, at, memory::Access::kRead,
-                                               false);
+            const auto t =
+                memory::walk_second(cpu.memory, context, at, memory::Access::kRead, false);
             if (!t) {
                 cpu.mmu.set_fault(t.error());
                 cpu.raised.kind = Raised::Kind::kSecondStage;
@@ -159,9 +164,8 @@ Step write_cr4(Cpu& cpu, u64 value) {
         !cpu.npt_guest_pdpte)
         RM_TRY(load_pdptes(cpu, cpu.cr3));
     cpu.cr4 = value;
-    if (changed & (kCr4Osfxsr | kCr4Osxsave)) cpu.update_mode();
-    constexpr u64 kPagingInputs =
-        kCr4Pae | kCr4Pge | kCr4Pse | kCr4Smep | kCr4Smap | kCr4Pcide;
+    if (changed & (kCr4Osfxsr | kCr4Osxsave | kCr4Smap)) cpu.update_mode();
+    constexpr u64 kPagingInputs = kCr4Pae | kCr4Pge | kCr4Pse | kCr4Smep | kCr4Smap | kCr4Pcide;
     if (changed & kPagingInputs) {
         cpu.update_paging();
         flush_own(cpu);

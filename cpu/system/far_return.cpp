@@ -27,8 +27,7 @@ bool return_code_segment(Cpu& cpu, u16 selector, Return& to) {
     to.level = selector & 3;
     const bool code = to.cs.s() && (to.cs.type() & 8), conforming = to.cs.type() & 4;
     const bool dpl_ok = conforming ? to.cs.dpl() <= to.level : to.cs.dpl() == to.level;
-    if (!code || to.level < cpu.cpl || !dpl_ok ||
-        (cpu.long_mode() && to.cs.l() && to.cs.db()))
+    if (!code || to.level < cpu.cpl || !dpl_ok || (cpu.long_mode() && to.cs.l() && to.cs.db()))
         return cpu.fail(kGp, selector_error(cpu, selector));
     if (!to.cs.present()) return cpu.fail(kNp, selector_error(cpu, selector));
     return mark_accessed(cpu, at, to.cs);

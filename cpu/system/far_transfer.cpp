@@ -21,15 +21,15 @@ unsigned required_level(const Cpu& cpu, u16 selector) {
     return rpl > cpu.cpl ? rpl : cpu.cpl;
 }
 
-bool is_code(u64 d) { return (d >> 43 & 3) == 3; }     // S and type bit 3
+bool is_code(u64 d) { return (d >> 43 & 3) == 3; }  // S and type bit 3
 bool is_system(u64 d) { return !(d >> 44 & 1); }
 
 // Direct transfer to a code segment (SDM 3A 5.8.1).
 bool direct_code_segment(Cpu& cpu, u16 selector, u64 d, LinearAddr at, Segment& cs) {
     cs = segment_from_descriptor(selector, d);
     const bool conforming = cs.type() & 4;
-    const bool allowed = conforming ? cs.dpl() <= cpu.cpl
-                                    : (selector & 3u) <= cpu.cpl && cs.dpl() == cpu.cpl;
+    const bool allowed =
+        conforming ? cs.dpl() <= cpu.cpl : (selector & 3u) <= cpu.cpl && cs.dpl() == cpu.cpl;
     if (!allowed || (cpu.long_mode() && cs.l() && cs.db()))
         return cpu.fail(kGp, selector_error(cpu, selector));
     if (!cs.present()) return cpu.fail(kNp, selector_error(cpu, selector));
@@ -72,8 +72,7 @@ Step jump_through_gate(Cpu& cpu, u16 selector, u64 d) {
     RM_TRY(read_call_gate(cpu, selector, d, gate));
     RM_TRY(gate_code_segment(cpu, gate.selector, cs));
     const bool conforming = cs.type() & 4;
-    if (!conforming && cs.dpl() != cpu.cpl)
-        return cpu.raise_gp(selector_error(cpu, gate.selector));
+    if (!conforming && cs.dpl() != cpu.cpl) return cpu.raise_gp(selector_error(cpu, gate.selector));
     RM_TRY(check_entry_point(cpu, cs, gate.offset));
     enter_code(cpu, cs, cpu.cpl, gate.offset);
     return Step::kJump;
@@ -157,8 +156,8 @@ Step call_through_gate(Cpu& cpu, const Insn& insn, u16 selector, u64 d) {
 }  // namespace
 
 bool check_entry_point(Cpu& cpu, const Segment& cs, u64 offset) {
-    const bool ok = cpu.long_mode() && cs.l() ? sign_extend(offset, 48) == offset
-                                              : offset <= cs.limit;
+    const bool ok =
+        cpu.long_mode() && cs.l() ? sign_extend(offset, 48) == offset : offset <= cs.limit;
     return ok || cpu.fail(kGp, cpu.ext);
 }
 

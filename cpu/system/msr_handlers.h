@@ -1,4 +1,5 @@
-// Read and write functions that rows of msr.def name. False: #GP(0). index = msr - the row's number.
+// Read and write functions that rows of msr.def name. False: #GP(0). index = msr - the row's
+// number.
 #pragma once
 #include "cpu/cpu.h"
 

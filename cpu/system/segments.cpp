@@ -109,8 +109,7 @@ bool check_data_segment(Cpu& cpu, u16 selector, u8 vector, Segment& out) {
     const bool code = out.type() & 8, readable = !code || (out.type() & 2);
     const bool conforming = code && (out.type() & 4);
     const unsigned rpl = selector & 3;
-    if (!out.s() || !readable ||
-        (!conforming && (rpl > out.dpl() || cpu.cpl > out.dpl())))
+    if (!out.s() || !readable || (!conforming && (rpl > out.dpl() || cpu.cpl > out.dpl())))
         return cpu.fail(vector, selector_error(cpu, selector));
     if (!out.present()) return cpu.fail(kNp, selector_error(cpu, selector));
     return mark_accessed(cpu, at, out);
@@ -126,8 +125,7 @@ Step load_segment(Cpu& cpu, SegReg r, u16 selector) {
         s = null_segment(selector);
         if (r == kSs) {
             // Only 64-bit code below CPL 3 may run on a null stack segment.
-            if (!cpu.code64() || cpu.cpl == 3 || (selector & 3u) != cpu.cpl)
-                return cpu.raise_gp(0);
+            if (!cpu.code64() || cpu.cpl == 3 || (selector & 3u) != cpu.cpl) return cpu.raise_gp(0);
             s.attr |= u32{cpu.cpl} << 5;
         } else if (cpu.model.vendor == Vendor::kAmd) {
             // AMD leaves base and limit as they were (APM2 4.5.3).

@@ -43,8 +43,8 @@ constexpr u32 kRflags64 = 0x7F70, kRevisionAt64 = 0x7EFC, kSmbaseAt64 = 0x7F00,
 constexpr u32 gpr_offset64(unsigned r) { return 0x7FF8 - 8 * r; }
 
 constexpr Field kRegisters32[] = {
-    {0x7FFC, 4, &CpuState::cr0}, {0x7FF8, 4, &CpuState::cr3}, {0x7FF0, 4, &CpuState::rip},
-    {0x7FCC, 4, &CpuState::dr6}, {0x7FC8, 4, &CpuState::dr7}, {0x7F14, 4, &CpuState::cr4},
+    {0x7FFC, 4, &CpuState::cr0},  {0x7FF8, 4, &CpuState::cr3}, {0x7FF0, 4, &CpuState::rip},
+    {0x7FCC, 4, &CpuState::dr6},  {0x7FC8, 4, &CpuState::dr7}, {0x7F14, 4, &CpuState::cr4},
     {0x7F18, 4, &CpuState::efer},
 };
 constexpr u32 kEflags32 = 0x7FF4, kRevisionAt32 = 0x7EFC, kSmbaseAt32 = 0x7EF8,

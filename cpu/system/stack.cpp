@@ -10,7 +10,9 @@ using memory::PrivClass;
 namespace {
 
 constexpr u64 kMask32 = 0xFFFFFFFF;
-PrivClass class_of(unsigned level) { return level == 3 ? PrivClass::kUser : PrivClass::kSupervisor; }
+PrivClass class_of(unsigned level) {
+    return level == 3 ? PrivClass::kUser : PrivClass::kSupervisor;
+}
 
 }  // namespace
 

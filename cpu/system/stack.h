@@ -11,10 +11,10 @@ struct Stack {
     Cpu& cpu;
     u64 base = 0, mask = 0;
     u64 sp = 0;
-    Cpu::SegRange range;        // unused when flat
-    bool flat = false;          // 64-bit stack: no base, no limit
+    Cpu::SegRange range;  // unused when flat
+    bool flat = false;    // 64-bit stack: no base, no limit
     memory::PrivClass priv;
-    u32 error = 0;              // error code of #SS where an access is outside the range
+    u32 error = 0;  // error code of #SS where an access is outside the range
 
     // The current stack, as the running code sees it.
     static Stack current(Cpu& cpu);
@@ -34,7 +34,9 @@ struct Stack {
 private:
     bool locate(unsigned size, LinearAddr& va) const;
     // No alignment checks for an inner stack while CPL is still 3.
-    bool checked() const { return cpu.mem_checks && (cpu.cpl != 3 || priv == memory::PrivClass::kUser); }
+    bool checked() const {
+        return cpu.mem_checks && (cpu.cpl != 3 || priv == memory::PrivClass::kUser);
+    }
 };
 
 }  // namespace rm::cpu

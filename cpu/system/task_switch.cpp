@@ -15,11 +15,11 @@ namespace {
 
 // Byte offsets in a TSS (SDM 3A figures 7-2 and 7-10); 0 = not there.
 struct TssLayout {
-    unsigned size;        // of one register
+    unsigned size;  // of one register
     unsigned cr3, ip, flags, gpr, segments, ldt, trap;
     unsigned segment_count;
-    unsigned saved_end;   // the part the processor writes: [ip, saved_end)
-    unsigned minimum;     // bytes
+    unsigned saved_end;  // the part the processor writes: [ip, saved_end)
+    unsigned minimum;    // bytes
 };
 constexpr TssLayout kTss16{2, 0, 0x0E, 0x10, 0x12, 0x22, 0x2A, 0, 4, 0x2A, 0x2C};
 constexpr TssLayout kTss32{4, 0x1C, 0x20, 0x24, 0x28, 0x48, 0x5C + 4, 0x64, 6, 0x60, 0x68};
@@ -90,8 +90,8 @@ bool save_state(Cpu& cpu, u64 return_rip, u64 flags) {
     for (unsigned r = 0; r < 8; ++r) old.put(l.gpr + r * l.size, cpu.gpr[r], l.size);
     for (unsigned s = 0; s < l.segment_count; ++s)
         old.put(l.segments + s * l.size, cpu.seg[s].selector, l.size);
-    return cpu.mmu.store_bytes(memory::PrivClass::kSupervisor, cpu.tr.base + l.ip,
-                               old.bytes + l.ip, l.saved_end - l.ip) ||
+    return cpu.mmu.store_bytes(memory::PrivClass::kSupervisor, cpu.tr.base + l.ip, old.bytes + l.ip,
+                               l.saved_end - l.ip) ||
            cpu.access_failed(kDs);
 }
 
@@ -104,8 +104,7 @@ bool load_ldtr(Cpu& cpu, u16 selector) {
     if (selector & 4) return cpu.fail(kTs, selector_error(cpu, selector));
     if (!read_descriptor(cpu, selector, d, at, kTs)) return false;
     s = segment_from_descriptor(selector, d);
-    if (s.s() || s.type() != 2 || !s.present())
-        return cpu.fail(kTs, selector_error(cpu, selector));
+    if (s.s() || s.type() != 2 || !s.present()) return cpu.fail(kTs, selector_error(cpu, selector));
     cpu.ldtr = s;
     return true;
 }
@@ -181,7 +180,8 @@ Step task_switch(Cpu& cpu, u16 selector, TaskSwitchSource source, u64 return_rip
     const bool from_iret = source == TaskSwitchSource::kIret;
     Target to;
     RM_TRY(read_target(cpu, selector, source, to));
-    if (cpu.in_guest() && cpu.vt->task_switch(cpu, selector, source, cpu.delivering, has_error, error))
+    if (cpu.in_guest() &&
+        cpu.vt->task_switch(cpu, selector, source, cpu.delivering, has_error, error))
         return Step::kVmExit;
 
     RM_TRY(load_state(cpu, to.tr.base, to.state));

@@ -11,38 +11,49 @@ namespace {
 
 // SDM 3A table 6-1.
 constexpr const char* kExceptionNames[32] = {
-    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", nullptr, "#TS",
-    "#NP", "#SS", "#GP", "#PF", nullptr, "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};
+    "#DE", "#DB", "NMI", "#BP", "#OF",   "#BR", "#UD", "#NM", "#DF", nullptr, "#TS",
+    "#NP", "#SS", "#GP", "#PF", nullptr, "#MF", "#AC", "#MC", "#XM", "#VE",   "#CP"};
 
 // SDM 3C 24.8.3; SVM uses 0, 2, 3 and 4 of them (APM2 15.20).
 constexpr const char* kEventTypes[8] = {
-    "external-interrupt", "reserved-1", "nmi", "hardware-exception", "software-interrupt",
-    "privileged-software-exception", "software-exception", "other-event"};
+    "external-interrupt", "reserved-1",         "nmi",
+    "hardware-exception", "software-interrupt", "privileged-software-exception",
+    "software-exception", "other-event"};
 
 constexpr const char* kGprNames[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                       "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+                                       "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 constexpr const char* kSegmentNames[6] = {"es", "cs", "ss", "ds", "fs", "gs"};
 
 bool is_exception(unsigned type) { return type == 3 || type == 5 || type == 6; }
 
 void show_field(LineBuilder& line, u64 value, const BitField& field) {
     switch (field.show) {
-        case Show::kNumber: line.number(field.key, value); break;
+        case Show::kNumber:
+            line.number(field.key, value);
+            break;
         case Show::kHexIfSet:
             if (value == 0) break;
             [[fallthrough]];
-        case Show::kHex: line.hex(field.key, value); break;
+        case Show::kHex:
+            line.hex(field.key, value);
+            break;
         case Show::kFlag:
             if (value) line.flag(field.key);
             break;
-        case Show::kName: line.word(field.key, field.names[value]); break;
-        case Show::kGpr: line.word(field.key, gpr_name(static_cast<unsigned>(value))); break;
+        case Show::kName:
+            line.word(field.key, field.names[value]);
+            break;
+        case Show::kGpr:
+            line.word(field.key, gpr_name(static_cast<unsigned>(value)));
+            break;
     }
 }
 
 }  // namespace
 
-const char* exception_name(unsigned vector) { return vector < 32 ? kExceptionNames[vector] : nullptr; }
+const char* exception_name(unsigned vector) {
+    return vector < 32 ? kExceptionNames[vector] : nullptr;
+}
 const char* gpr_name(unsigned number) { return kGprNames[number & 15]; }
 const char* segment_name(unsigned number) { return number < 6 ? kSegmentNames[number] : "?"; }
 

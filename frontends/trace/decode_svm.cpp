@@ -10,15 +10,13 @@ using vt::common::ExitRecord;
 
 namespace {
 
-// Exit codes by the manual's names (APM2 appendix C); ranges hold one code a register or vector.
+// Exit codes by the manual's names; ranges hold one code a register or vector.
 enum ExitCode : u64 {
-    kCr0Read = 0x00, kCr15Read = 0x0F, kCr0Write = 0x10, kCr15Write = 0x1F,
-    kDr0Read = 0x20, kDr15Read = 0x2F, kDr0Write = 0x30, kDr15Write = 0x3F,
-    kException0 = 0x40, kException31 = 0x5F, kPageFault = 0x4E,
-    kCr0SelectiveWrite = 0x65, kCpuid = 0x72, kSoftwareInterrupt = 0x75, kInvlpg = 0x79,
-    kIo = 0x7B, kMsr = 0x7C, kTaskSwitch = 0x7D, kVmmcall = 0x81, kXsetbv = 0x8D,
-    kNestedPageFault = 0x400,
+#define RM_EXIT(name, code, count) name = code,
+#include "vt-emulation/svm/exit_codes.def"
+#undef RM_EXIT
 };
+constexpr u64 kPageFault = EXCP + 14;
 
 constexpr const char* kIoDirections[] = {"out", "in"};
 constexpr const char* kIoSizes[] = {"?", "1", "2", "?", "4", "?", "?", "?"};
@@ -46,12 +44,10 @@ constexpr BitField kTaskInfo2[] = {{"iret", 36, 36, Show::kFlag},
                                    {"jmp", 38, 38, Show::kFlag},
                                    {"error", 31, 0, Show::kHex, nullptr, bit(44), bit(44)},
                                    {"rf", 48, 48, Show::kFlag}};
-constexpr BitField kNpfInfo1[] = {{"present", 0, 0, Show::kFlag},
-                                  {"write", 1, 1, Show::kFlag},
-                                  {"user", 2, 2, Show::kFlag},
-                                  {"reserved", 3, 3, Show::kFlag},
-                                  {"fetch", 4, 4, Show::kFlag},
-                                  {"for", 33, 32, Show::kName, kNestedUse}};
+constexpr BitField kNpfInfo1[] = {
+    {"present", 0, 0, Show::kFlag}, {"write", 1, 1, Show::kFlag},
+    {"user", 2, 2, Show::kFlag},    {"reserved", 3, 3, Show::kFlag},
+    {"fetch", 4, 4, Show::kFlag},   {"for", 33, 32, Show::kName, kNestedUse}};
 
 struct ExitRow {
     u64 first, last;
@@ -59,22 +55,22 @@ struct ExitRow {
     std::span<const BitField> info1, info2;
 };
 constexpr ExitRow kExits[] = {
-    {kCr0Read, kCr15Read, "cr", kMovCr, {}},
-    {kCr0Write, kCr15Write, "cr", kMovCr, {}},
-    {kDr0Read, kDr15Read, "dr", kMovDr, {}},
-    {kDr0Write, kDr15Write, "dr", kMovDr, {}},
+    {CR_READ, CR_READ + 15, "cr", kMovCr, {}},
+    {CR_WRITE, CR_WRITE + 15, "cr", kMovCr, {}},
+    {DR_READ, DR_READ + 15, "dr", kMovDr, {}},
+    {DR_WRITE, DR_WRITE + 15, "dr", kMovDr, {}},
     {kPageFault, kPageFault, nullptr, kErrorCode, kAddress},
-    {kCr0SelectiveWrite, kCr0SelectiveWrite, nullptr, kMovCr, {}},
-    {kSoftwareInterrupt, kSoftwareInterrupt, nullptr, kVector, {}},
-    {kInvlpg, kInvlpg, nullptr, kReportedAddress, {}},
-    {kIo, kIo, nullptr, kIoInfo1, kIoInfo2},
-    {kMsr, kMsr, nullptr, kMsrInfo1, {}},
-    {kTaskSwitch, kTaskSwitch, nullptr, kTaskInfo1, kTaskInfo2},
-    {kNestedPageFault, kNestedPageFault, nullptr, kNpfInfo1, {}},
-    {kCpuid, kCpuid, nullptr, {}, {}},
-    {kVmmcall, kVmmcall, nullptr, {}, {}},
-    {kXsetbv, kXsetbv, nullptr, {}, {}},
-    {kException0, kException31, nullptr, {}, {}},
+    {EXCP, EXCP + 31, nullptr, {}, {}},
+    {CR0_SEL_WRITE, CR0_SEL_WRITE, nullptr, kMovCr, {}},
+    {CPUID, CPUID, nullptr, {}, {}},
+    {SWINT, SWINT, nullptr, kVector, {}},
+    {INVLPG, INVLPG, nullptr, kReportedAddress, {}},
+    {IOIO, IOIO, nullptr, kIoInfo1, kIoInfo2},
+    {MSR, MSR, nullptr, kMsrInfo1, {}},
+    {TASK_SWITCH, TASK_SWITCH, nullptr, kTaskInfo1, kTaskInfo2},
+    {VMMCALL, VMMCALL, nullptr, {}, {}},
+    {XSETBV, XSETBV, nullptr, {}, {}},
+    {NPF, NPF, nullptr, kNpfInfo1, {}},
 };
 
 const ExitRow* find_row(u64 code) {
@@ -84,10 +80,10 @@ const ExitRow* find_row(u64 code) {
 }
 
 void show_registers(LineBuilder& line, u64 code, const GuestRegisters& registers) {
-    if (code == kMsr && registers.rcx) line.hex("msr", static_cast<u32>(*registers.rcx));
-    if (code == kXsetbv && registers.rcx) line.hex("xcr", static_cast<u32>(*registers.rcx));
-    if (code == kCpuid && registers.rax) line.hex("leaf", static_cast<u32>(*registers.rax));
-    if (code == kVmmcall && registers.rax) line.hex("hypercall", static_cast<u32>(*registers.rax));
+    if (code == MSR && registers.rcx) line.hex("msr", static_cast<u32>(*registers.rcx));
+    if (code == XSETBV && registers.rcx) line.hex("xcr", static_cast<u32>(*registers.rcx));
+    if (code == CPUID && registers.rax) line.hex("leaf", static_cast<u32>(*registers.rax));
+    if (code == VMMCALL && registers.rax) line.hex("hypercall", static_cast<u32>(*registers.rax));
 }
 
 }  // namespace
@@ -96,8 +92,8 @@ void decode_svm_exit(LineBuilder& line, const ExitRecord& exit, const GuestRegis
     const ExitRow* row = find_row(exit.reason);
     if (!row) return;
     line.open("decoded");
-    if (exit.reason >= kException0 && exit.reason <= kException31) {
-        const unsigned vector = static_cast<unsigned>(exit.reason - kException0);
+    if (exit.reason >= EXCP && exit.reason <= EXCP + 31) {
+        const unsigned vector = static_cast<unsigned>(exit.reason - EXCP);
         if (const char* name = exception_name(vector)) line.word("exception", name);
         if (exit.reason != kPageFault && (exit.interruption.info & kHasErrorCode))
             show_fields(line, exit.info1, kErrorCode);

@@ -24,22 +24,35 @@ constexpr const char* kIoDirections[] = {"out", "in"};
 constexpr const char* kIoSizes[] = {"1", "2", "?", "4", "?", "?", "?", "?"};
 constexpr const char* kIoOperands[] = {"dx", "immediate"};
 constexpr const char* kEptPermissions[] = {"---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"};
-constexpr const char* kApicAccess[] = {
-    "linear-read", "linear-write", "linear-fetch", "linear-event-delivery", "4", "5", "6", "7", "8",
-    "9", "physical-event-delivery", "11", "12", "13", "14", "physical"};
+constexpr const char* kApicAccess[] = {"linear-read",
+                                       "linear-write",
+                                       "linear-fetch",
+                                       "linear-event-delivery",
+                                       "4",
+                                       "5",
+                                       "6",
+                                       "7",
+                                       "8",
+                                       "9",
+                                       "physical-event-delivery",
+                                       "11",
+                                       "12",
+                                       "13",
+                                       "14",
+                                       "physical"};
 constexpr const char* kPhysicalUse[] = {"page-walk", "translation"};
 constexpr const char* kWaitStates[] = {"not-armed", "armed"};
 constexpr const char* kAddressSizes[] = {"16", "32", "64", "?", "?", "?", "?", "?"};
 constexpr const char* kTableNames[] = {"SGDT", "SIDT", "LGDT", "LIDT"};
 constexpr const char* kSelectorNames[] = {"SLDT", "STR", "LLDT", "LTR"};
 // Entry failure by guest state: SDM 3C 26.7 (the qualification's values).
-constexpr const char* kGuestStateCauses[] = {"unspecified", "1", "PDPTE-loading", "NMI-injection",
-                                             "VMCS-link-pointer", "5", "6", "7"};
+constexpr const char* kGuestStateCauses[] = {
+    "unspecified", "1", "PDPTE-loading", "NMI-injection", "VMCS-link-pointer", "5", "6", "7"};
 
 // --- exit qualifications: one table a reason, in the manual's order ---
-constexpr BitField kDebugException[] = {
-    {"b0", 0, 0, Show::kFlag},  {"b1", 1, 1, Show::kFlag},  {"b2", 2, 2, Show::kFlag},
-    {"b3", 3, 3, Show::kFlag},  {"bd", 13, 13, Show::kFlag}, {"bs", 14, 14, Show::kFlag}};
+constexpr BitField kDebugException[] = {{"b0", 0, 0, Show::kFlag},   {"b1", 1, 1, Show::kFlag},
+                                        {"b2", 2, 2, Show::kFlag},   {"b3", 3, 3, Show::kFlag},
+                                        {"bd", 13, 13, Show::kFlag}, {"bs", 14, 14, Show::kFlag}};
 constexpr BitField kLinearAddress[] = {{"address", 63, 0, Show::kHex}};
 constexpr BitField kDisplacement[] = {{"displacement", 63, 0, Show::kHex}};
 constexpr BitField kSipiVector[] = {{"vector", 7, 0, Show::kHex}};
@@ -117,10 +130,17 @@ struct InstructionRow {
     bool memory;  // bits 1:0, 9:7, 17:15 and 27:18 describe a memory operand, unless bit 10 is set
 };
 constexpr InstructionRow kInstructions[] = {
-    {IO_INSTRUCTION, kStringIo, false}, {VMCLEAR, {}, true},      {VMPTRLD, {}, true},
-    {VMPTRST, {}, true},                {VMXON, {}, true},        {VMREAD, kReadWrite, true},
-    {VMWRITE, kReadWrite, true},        {GDTR_IDTR, kTable, true}, {LDTR_TR, kSelector, true},
-    {INVEPT, kInvalidate, true},        {INVVPID, kInvalidate, true},
+    {IO_INSTRUCTION, kStringIo, false},
+    {VMCLEAR, {}, true},
+    {VMPTRLD, {}, true},
+    {VMPTRST, {}, true},
+    {VMXON, {}, true},
+    {VMREAD, kReadWrite, true},
+    {VMWRITE, kReadWrite, true},
+    {GDTR_IDTR, kTable, true},
+    {LDTR_TR, kSelector, true},
+    {INVEPT, kInvalidate, true},
+    {INVVPID, kInvalidate, true},
     {INVPCID, kInvalidate, true},
 };
 
@@ -196,18 +216,22 @@ void decode_vmx_exit(LineBuilder& line, const ExitRecord& exit, const GuestRegis
 const char* vmx_reason_name(u64 reason) {
     switch (reason) {
 #define RM_EXIT(number, name) \
-    case number: return #name;
+    case number:              \
+        return #name;
 #include "vt-emulation/vmx/exit_reasons.def"
-        default: return "?";
+        default:
+            return "?";
     }
 }
 
 const char* vm_instruction_error_text(u32 error) {
     switch (error) {
 #define RM_VM_ERROR(number, name, text) \
-    case number: return text;
+    case number:                        \
+        return text;
 #include "vt-emulation/vmx/instruction_errors.def"
-        default: return "?";
+        default:
+            return "?";
     }
 }
 

@@ -8,45 +8,39 @@ namespace rm::frontends::trace {
 struct Disassembler::Impl {
     ZydisDecoder decoders[3];  // 16, 32, 64 bits
     ZydisFormatter formatter;
-    ZydisFormatterFunc print_address = nullptr;  // Zydis' own
     const Symbols& symbols;
-    unsigned level = 0;
-    std::string symbol;
-    char text[256] = {};
+    std::string out;
 
     explicit Impl(const Symbols& s) : symbols(s) {
         ZydisDecoderInit(&decoders[0], ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
         ZydisDecoderInit(&decoders[1], ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
         ZydisDecoderInit(&decoders[2], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
         ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+        for (const auto padding :
+             {ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_FORMATTER_PROP_IMM_PADDING,
+              ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE})
+            ZydisFormatterSetProperty(&formatter, padding, 0);
         ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
-        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_DISP_PADDING, 0);
-        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_IMM_PADDING, 0);
-        ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, 0);
-        const void* function = reinterpret_cast<const void*>(&with_symbol);
-        ZydisFormatterSetHook(&formatter, ZYDIS_FORMATTER_FUNC_PRINT_ADDRESS_ABS, &function);
-        print_address = reinterpret_cast<ZydisFormatterFunc>(const_cast<void*>(function));
     }
 
-    // Prints an absolute address and, if there is one, its symbol.
-    static ZyanStatus with_symbol(const ZydisFormatter* formatter, ZydisFormatterBuffer* buffer,
-                                  ZydisFormatterContext* context) {
-        Impl& self = *static_cast<Impl*>(context->user_data);
-        const ZyanStatus status = self.print_address(formatter, buffer, context);
-        ZyanU64 address = 0;
-        if (!ZYAN_SUCCESS(status) ||
-            !ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(context->instruction, context->operand,
-                                                   context->runtime_address, &address)))
-            return status;
-        self.symbol = " <";
-        if (!self.symbols.append(self.symbol, self.level, address)) return status;
-        self.symbol += '>';
-        ZyanString* out = nullptr;
-        ZYAN_CHECK(ZydisFormatterBufferGetString(buffer, &out));
-        ZyanStringView view;
-        ZYAN_CHECK(ZyanStringViewInsideBufferEx(&view, self.symbol.data(), self.symbol.size()));
-        ZyanStringAppend(out, &view);  // a name too long for the line is left out
-        return ZYAN_STATUS_SUCCESS;
+    // Appends " <name+0x1>" for a branch target or RIP-relative operand that has a name.
+    void name_target(const ZydisDecodedInstruction& z, const ZydisDecodedOperand* operands,
+                     LinearAddr rip, unsigned level) {
+        for (unsigned n = 0; n < z.operand_count_visible; ++n) {
+            const ZydisDecodedOperand& op = operands[n];
+            const bool relative =
+                (op.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && op.imm.is_relative) ||
+                (op.type == ZYDIS_OPERAND_TYPE_MEMORY && op.mem.base == ZYDIS_REGISTER_RIP);
+            ZyanU64 address = 0;
+            if (!relative || !ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(&z, &op, rip, &address)))
+                continue;
+            const std::size_t mark = out.size();
+            out += " <";
+            if (symbols.append(out, level, address))
+                out += '>';
+            else
+                out.resize(mark);
+        }
     }
 };
 
@@ -58,15 +52,16 @@ Disassembler::Text Disassembler::disassemble(std::span<const u8> bytes, unsigned
     ZydisDecodedInstruction z;
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     const ZydisDecoder& decoder = impl_->decoders[code_size >= 8 ? 2 : code_size >= 4 ? 1 : 0];
-    if (!ZYAN_SUCCESS(
-            ZydisDecoderDecodeFull(&decoder, bytes.data(), bytes.size(), &z, operands)))
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes.data(), bytes.size(), &z, operands)))
         return {"(bad)", 0};
-    impl_->level = level;
+    char text[256];
     if (!ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&impl_->formatter, &z, operands,
-                                                      z.operand_count_visible, impl_->text,
-                                                      sizeof impl_->text, rip, impl_.get())))
+                                                      z.operand_count_visible, text, sizeof text,
+                                                      rip, nullptr)))
         return {"(bad)", 0};
-    return {impl_->text, z.length};
+    impl_->out = text;
+    impl_->name_target(z, operands, rip, level);
+    return {impl_->out, z.length};
 }
 
 }  // namespace rm::frontends::trace

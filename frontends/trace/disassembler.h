@@ -1,4 +1,4 @@
-// Intel-syntax text of guest instructions for traces, with code addresses named by the symbols of
+// Intel-syntax text of guest instructions for traces, with branch targets named by the symbols of
 // the guest's level. Displays only: what executes is decoded by cpu/decode.
 #pragma once
 #include <memory>

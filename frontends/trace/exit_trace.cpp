@@ -1,8 +1,6 @@
 // Lines of -trace vmexit. Key order here is the documented order (docs/trace.md).
 #include "frontends/trace/exit_trace.h"
 
-#include <cstring>
-
 #include "cpu/cpu.h"
 
 namespace rm::frontends::trace {
@@ -10,8 +8,6 @@ namespace rm::frontends::trace {
 using namespace vt::common;
 
 namespace {
-
-constexpr u64 kVmcbSaveRax = 0x5F8;  // APM2 table B-2: save area 400H + 1F8H
 
 // The level of the hypervisor whose guest, or whose own instruction, the record is about.
 unsigned hypervisor_of(const RecordHead& head) { return head.level > 1 ? head.level - 1 : 1; }
@@ -22,24 +18,13 @@ const char* control_block_key(Vendor vendor) { return vendor == Vendor::kVmx ? "
 
 }  // namespace
 
-GuestRegisters guest_registers(const cpu::Cpu& cpu, const ExitRecord& exit) {
-    GuestRegisters out{.rax = cpu.gpr[cpu::kRax], .rcx = cpu.gpr[cpu::kRcx]};
-    if (exit.vendor == Vendor::kVmx) return out;
-    out.rax.reset();
-    const memory::PageView page = cpu.memory.page(exit.control_block);
-    if (!page.read_host) return out;
-    u64 rax;
-    std::memcpy(&rax, page.read_host + kVmcbSaveRax, sizeof rax);
-    out.rax = rax;
-    return out;
-}
-
 ExitTraceSink::ExitTraceSink(std::shared_ptr<OutputFile> file, Format format,
                              const Symbols& symbols)
     : file_(std::move(file)), line_(format, symbols), disassembler_(symbols) {}
 
 void ExitTraceSink::on_exit(const cpu::Cpu& cpu, const ExitRecord& exit) {
-    if (!file_->failed()) file_->line(exit_line(exit, guest_registers(cpu, exit)));
+    if (file_->failed()) return;
+    file_->line(exit_line(exit, {.rax = cpu.gpr[cpu::kRax], .rcx = cpu.gpr[cpu::kRcx]}));
 }
 void ExitTraceSink::on_entry(const cpu::Cpu&, const EntryRecord& entry) {
     if (!file_->failed()) file_->line(entry_line(entry));
@@ -61,7 +46,8 @@ void ExitTraceSink::begin(const char* event, const RecordHead& head, unsigned le
 void ExitTraceSink::show_insn(const ExitRecord& exit) {
     if (exit.byte_count == 0) return;
     const std::span<const u8> all(exit.bytes.data(), exit.byte_count);
-    const auto insn = disassembler_.disassemble(all, exit.code_size, exit.guest_linear_rip, exit.level);
+    const auto insn =
+        disassembler_.disassemble(all, exit.code_size, exit.guest_linear_rip, exit.level);
     line_.bytes("bytes", insn.length ? all.first(insn.length) : all);
     line_.quoted("insn", insn.text);
 }

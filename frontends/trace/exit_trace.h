@@ -1,6 +1,6 @@
 // -trace vmexit: one line for every VM exit, VM entry, refused entry and VT instruction, as text or
 // JSON lines (docs/trace.md). Owns: the rendering. Shares: the output file, with -singlestep.
-// Looks only: reads registers and RAM of the processor without side effects.
+// Looks only: besides the records it reads the guest's general registers.
 #pragma once
 #include <memory>
 
@@ -39,8 +39,5 @@ private:
     LineBuilder line_;
     Disassembler disassembler_;
 };
-
-// What the guest's ECX and EAX are while on_exit() runs. SVM has already put EAX into the VMCB.
-GuestRegisters guest_registers(const cpu::Cpu& cpu, const vt::common::ExitRecord& exit);
 
 }  // namespace rm::frontends::trace

@@ -1,7 +1,7 @@
-// The answer to "which check failed?": a refused VM entry as a block for people, on stderr, at once.
-// Attach it whenever the machine has VT; it needs nothing of the emitter and costs nothing until an
-// entry is refused. The same refusal again (a hypervisor that retries) prints one line at the 2nd,
-// 4th, 8th ... time, so that a guest cannot flood the terminal.
+// The answer to "which check failed?": a refused VM entry as a block for people, on stderr, at
+// once. Attach it whenever the machine has VT; it needs nothing of the emitter and costs nothing
+// until an entry is refused. The same refusal again (a hypervisor that retries) prints one line at
+// the 2nd, 4th, 8th ... time, so that a guest cannot flood the terminal.
 #pragma once
 #include <cstdio>
 #include <string>

@@ -25,7 +25,8 @@ inline void append_signed(std::string& out, i64 value) {
 // Decimal, right-aligned in `width` columns, filled with `fill`.
 inline void append_padded(std::string& out, u64 value, unsigned width, char fill) {
     char text[20];
-    const auto length = static_cast<unsigned>(std::to_chars(text, text + sizeof text, value).ptr - text);
+    const auto length =
+        static_cast<unsigned>(std::to_chars(text, text + sizeof text, value).ptr - text);
     if (length < width) out.append(width - length, fill);
     out.append(text, length);
 }

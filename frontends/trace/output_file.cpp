@@ -52,8 +52,9 @@ void OutputFile::cut_partial_line(std::string_view written) {
 
 Result<void> OutputFile::status() const {
     if (!error_) return {};
-    return fail("trace file '%s': %s (%llu bytes written)", path_.empty() ? "stderr" : path_.c_str(),
-                std::strerror(error_), static_cast<unsigned long long>(written_));
+    return fail("trace file '%s': %s (%llu bytes written)",
+                path_.empty() ? "stderr" : path_.c_str(), std::strerror(error_),
+                static_cast<unsigned long long>(written_));
 }
 
 Result<void> OutputFile::close() {

@@ -2,8 +2,8 @@
 // Owns: the descriptor and the buffer. Only whole lines are handed to the kernel, and after a short
 // write to a regular file the file is cut back to its last whole line, so a killed run and a full
 // disk both leave a readable trace.
-// A failed write never stops the machine by itself: lines are dropped from then on, and the frontend
-// that polls failed() ends the run with status()'s one-line error.
+// A failed write never stops the machine by itself: lines are dropped from then on, and the
+// frontend that polls failed() ends the run with status()'s one-line error.
 #pragma once
 #include <memory>
 #include <string>

@@ -21,8 +21,13 @@ namespace {
 
 // First byte of every record in the stream.
 enum Tag : u8 {
-    kTagDelivery = 1, kTagExit = 2, kTagEntry = 3, kTagEntryFailure = 4, kTagOutput = 5,
-    kTagProcessor = 6, kTagPage = 7
+    kTagDelivery = 1,
+    kTagExit = 2,
+    kTagEntry = 3,
+    kTagEntryFailure = 4,
+    kTagOutput = 5,
+    kTagProcessor = 6,
+    kTagPage = 7
 };
 constexpr std::size_t kBufferBytes = 64 * 1024;
 
@@ -95,10 +100,11 @@ void RunHash::delivery(unsigned vcpu, u64 tick, u64 rip, const cpu::Event& e) {
                    e.insn_length);
 }
 
-void RunHash::on_output(std::string_view device, std::span<const u8> bytes) {
-    impl_->put_all(static_cast<u8>(kTagOutput), static_cast<u32>(device.size()),
+void RunHash::on_output(const char* device, std::span<const u8> bytes) {
+    const std::string_view name = device;
+    impl_->put_all(static_cast<u8>(kTagOutput), static_cast<u32>(name.size()),
                    static_cast<u64>(bytes.size()));
-    impl_->bytes(device.data(), device.size());
+    impl_->bytes(name.data(), name.size());
     impl_->bytes(bytes.data(), bytes.size());
 }
 
@@ -192,7 +198,7 @@ std::string RunHash::finish(std::span<const cpu::Cpu* const> cpus, const memory:
     u64 instructions = 0;
     for (const cpu::Cpu* cpu : cpus) {
         add_processor(cpu->config.index, cpu->ticks(), *cpu);
-        instructions += cpu->retired;
+        instructions += cpu->retired();
     }
     add_ram(ram);
     std::string line = "hash=" + digest() + " insns=";

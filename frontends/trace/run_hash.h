@@ -8,20 +8,16 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "base/result.h"
 #include "cpu/cpu.h"
+#include "platform/machine/pc.h"
 #include "vt-emulation/common/exit_record.h"
-
-namespace rm::memory {
-class Ram;
-}
 
 namespace rm::frontends::trace {
 
-class RunHash final : public cpu::EventObserver, public vt::common::TraceSink {
+class RunHash final : public cpu::EventObserver,
+                      public vt::common::TraceSink,
+                      public platform::Observer {
 public:
     RunHash();
     ~RunHash() override;
@@ -29,8 +25,8 @@ public:
     // cpu::EventObserver: every exception and interrupt that is delivered.
     void on_delivery(const cpu::Cpu& cpu, const cpu::Event& event) override;
     void delivery(unsigned vcpu, u64 tick, u64 rip, const cpu::Event& event);
-    // Bytes a device gave to the outside world (serial port, debug console, disk writes).
-    void on_output(std::string_view device, std::span<const u8> bytes);
+    // platform::Observer: what leaves the machine.
+    void on_output(const char* device, std::span<const u8> bytes) override;
 
     // vt::common::TraceSink. Refused entries count; VT instructions show in what follows them.
     unsigned needs() const override { return 0; }

@@ -57,9 +57,9 @@ std::string_view SingleStep::step_line(const Step& step) {
     line_.code("rip", step.rip, step.linear, level_);
     if (!step.bytes.empty()) {
         line_.bytes("bytes", step.bytes);
-        line_.quoted("insn", disassembler_
-                                 .disassemble(step.bytes, step.code_size, step.linear, level_)
-                                 .text);
+        line_.quoted(
+            "insn",
+            disassembler_.disassemble(step.bytes, step.code_size, step.linear, level_).text);
     }
     return line_.end();
 }

@@ -1,8 +1,8 @@
 // -singlestep L2 (or L1): one line for every instruction the level executes between two VM exits or
-// entries. L2: all of the guest's instructions. L1: the hypervisor's, on each vCPU from its first VM
-// exit on (so a hypervisor's boot does not fill the disk).
-// Attach it to every processor as insn_observer and, for L1, to the trace fanout as well. Reads code
-// bytes only through translations the processor already has, so that looking changes nothing.
+// entries. L2: all of the guest's instructions. L1: the hypervisor's, on each vCPU from its first
+// VM exit on (so a hypervisor's boot does not fill the disk). Attach it to every processor as
+// insn_observer and, for L1, to the trace fanout as well. Reads code bytes only through
+// translations the processor already has, so that looking changes nothing.
 #pragma once
 #include <memory>
 

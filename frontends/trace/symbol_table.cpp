@@ -149,8 +149,7 @@ void SymbolReader::add(const GElf_Sym& symbol, const char* name) {
     if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx >= sections_.size()) return;
     const GElf_Shdr& section = sections_[symbol.st_shndx];
     const std::size_t length = ::strnlen(name, kMaxName);
-    if (!(section.sh_flags & SHF_EXECINSTR) || length == 0 ||
-        symbol.st_value < section.sh_addr ||
+    if (!(section.sh_flags & SHF_EXECINSTR) || length == 0 || symbol.st_value < section.sh_addr ||
         symbol.st_value - section.sh_addr >= section.sh_size ||
         table_.names_.size() + length > kMaxNameBytes)
         return;
@@ -160,11 +159,13 @@ void SymbolReader::add(const GElf_Sym& symbol, const char* name) {
     const u64 end = symbol.st_size && symbol.st_size < section_end - symbol.st_value
                         ? symbol.st_value + symbol.st_size
                         : section_end;
-    const u8 rank = static_cast<u8>((type == STT_NOTYPE ? 4 : 0) +
-                                    (binding == STB_GLOBAL ? 0 : binding == STB_WEAK ? 1 : 2));
-    found_.push_back({{symbol.st_value, end, static_cast<u32>(table_.names_.size()),
-                       static_cast<u32>(length)},
-                      symbol.st_size != 0, rank});
+    const u8 rank = static_cast<u8>((type == STT_NOTYPE ? 4 : 0) + (binding == STB_GLOBAL ? 0
+                                                                    : binding == STB_WEAK ? 1
+                                                                                          : 2));
+    found_.push_back(
+        {{symbol.st_value, end, static_cast<u32>(table_.names_.size()), static_cast<u32>(length)},
+         symbol.st_size != 0,
+         rank});
     for (std::size_t n = 0; n < length; ++n)
         table_.names_.push_back(name[n] > ' ' && name[n] < 0x7F ? name[n] : '?');
 }

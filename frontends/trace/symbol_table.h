@@ -1,7 +1,7 @@
 // Names for addresses, from the ELF symbol tables of the guests (-symbols L1=xen-syms,L2=vmlinux).
-// Owns: one sorted table a level. Assumes: symbols are linked at the linear addresses the guest runs
-// at; a kernel that moves itself at boot (KASLR) must be told not to (nokaslr).
-// Source: System V ABI, chapters 4 and 5 (ELF header, sections, symbol table).
+// Owns: one sorted table a level. Assumes: symbols are linked at the linear addresses the guest
+// runs at; a kernel that moves itself at boot (KASLR) must be told not to (nokaslr). Source: System
+// V ABI, chapters 4 and 5 (ELF header, sections, symbol table).
 #pragma once
 #include <optional>
 #include <string>
@@ -29,7 +29,7 @@ public:
 
 private:
     struct Entry {
-        u64 start = 0, end = 0;  // end exclusive
+        u64 start = 0, end = 0;    // end exclusive
         u32 name = 0, length = 0;  // in names_
     };
     friend class SymbolReader;

@@ -14,18 +14,14 @@ using namespace vt::common;
 
 namespace {
 
-// Instructions executed up to now, also from inside a running block.
-u64 executed(const cpu::Cpu& cpu) {
-    return cpu.retired + (cpu.ip ? static_cast<u64>(cpu.ip - cpu.block_first) : 0);
-}
-
 double percent(double part, double whole) { return whole > 0 ? 100.0 * part / whole : 0.0; }
 
 template <class... Args>
 void append_format(std::string& out, const char* format, Args... args) {
     char text[320];
     const int n = std::snprintf(text, sizeof text, format, args...);
-    if (n > 0) out.append(text, std::min<std::size_t>(static_cast<std::size_t>(n), sizeof text - 1));
+    if (n > 0)
+        out.append(text, std::min<std::size_t>(static_cast<std::size_t>(n), sizeof text - 1));
 }
 
 using Count = unsigned long long;
@@ -52,9 +48,9 @@ double VmStat::Spread::relative_error() const {
     return variance > 0 ? 100.0 * std::sqrt(variance / n) / m : 0;
 }
 
-void VmStat::on_exit(const cpu::Cpu& cpu, const ExitRecord& record) { exit(record, executed(cpu)); }
+void VmStat::on_exit(const cpu::Cpu& cpu, const ExitRecord& record) { exit(record, cpu.retired()); }
 void VmStat::on_entry(const cpu::Cpu& cpu, const EntryRecord& record) {
-    entry(record, executed(cpu));
+    entry(record, cpu.retired());
 }
 void VmStat::on_entry_failed(const cpu::Cpu&, const EntryFailure& failure) {
     entry_failed(failure);
@@ -62,9 +58,7 @@ void VmStat::on_entry_failed(const cpu::Cpu&, const EntryFailure& failure) {
 
 void VmStat::exit(const ExitRecord& record, u64 instructions) {
     Row& row = groups_[{record.level, record.vendor}].rows[record.reason];
-    row.name = record.reason_name;
-    row.reason = record.reason;
-    ++row.samples;
+    if (row.samples++ == 0) row.name = record.reason_name;
     if (record.vcpu >= open_.size()) open_.resize(record.vcpu + 1);
     open_[record.vcpu] = {&row, record.ns, instructions};
 }
@@ -98,9 +92,10 @@ void VmStat::append_group(std::string& out, const GroupKey& key, const Group& gr
                   "Samples%", "Time%", "Min Time", "Max Time", "Avg time", "Min insns", "Max insns",
                   "Avg insns");
     for (const Row* r : rows)
-        append_format(out, "%26s %10llu %8.2f%% %8.2f%% %9.2fus %9.2fus %9.2fus ( +-%7.2f%% ) "
-                           "%10llu %10llu %12.2f\n",
-                      r->name, Count{r->samples},
+        append_format(out,
+                      "%26s %10llu %8.2f%% %8.2f%% %9.2fus %9.2fus %9.2fus ( +-%7.2f%% ) "
+                      "%10llu %10llu %12.2f\n",
+                      r->name.c_str(), Count{r->samples},
                       percent(static_cast<double>(r->samples), static_cast<double>(samples)),
                       percent(static_cast<double>(r->ns.sum), static_cast<double>(ns)),
                       static_cast<double>(r->ns.min) / 1000, static_cast<double>(r->ns.max) / 1000,

@@ -42,8 +42,7 @@ private:
         double relative_error() const;  // standard error of the mean, percent of the mean
     };
     struct Row {
-        const char* name = "";
-        u64 reason = 0;
+        std::string name;
         u64 samples = 0;
         Spread ns, instructions;
     };

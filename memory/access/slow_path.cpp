@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/bits.h"
+
 #include "memory/access/mmu_state.h"
 
 namespace rm::memory {
@@ -22,8 +24,18 @@ LinearAddr Mmu::next_page(LinearAddr va) const {
 }
 
 bool Mmu::resolve_parts(LinearAddr va, unsigned size, Access access, PrivClass priv, Parts& parts) {
-    if (!resolve(va, access, priv, parts.first)) return false;
     const unsigned rest = rest_of_page(va);
+    // An access that reaches across the canonical border is not canonical as a whole, whatever its
+    // first page would have said (SDM 1 3.3.7.1).
+    if (size > rest && context_.long_mode && sign_extend(va, 48) == va &&
+        sign_extend(next_page(va), 48) != next_page(va)) {
+        fault_ = {};
+        fault_.kind = WalkFault::Kind::kNonCanonical;
+        fault_.linear = va;
+        fault_.access = access;
+        return false;
+    }
+    if (!resolve(va, access, priv, parts.first)) return false;
     if (size <= rest) return true;
     parts.split = rest;
     return resolve(next_page(va), access, priv, parts.second);

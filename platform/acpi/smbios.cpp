@@ -32,14 +32,6 @@ public:
     u16 count = 0;
 };
 
-void add_bios(Structures& s) {  // type 0, 7.1
-    ByteBuffer a;
-    a.u8v(1).u8v(2).u16v(0xE800).u8v(3).u8v(3);  // vendor, version, segment, date, 256 KiB
-    a.u64v(u64{1} << 3);                         // characteristics not supported
-    a.u8v(0).u8v(0x14).u8v(0).u8v(0).u8v(0xFF).u8v(0xFF);  // targeted content, virtual machine
-    s.add(0, handle_of(0, 0), std::move(a), {"SeaBIOS", "fw_cfg", "04/01/2014"});
-}
-
 void add_system(Structures& s) {  // type 1, 7.2
     ByteBuffer a;
     a.u8v(1).u8v(2).u8v(3).u8v(0).zeros(16).u8v(6).u8v(0).u8v(0);  // UUID absent; power switch
@@ -96,7 +88,6 @@ void add_memory(Structures& s, const RamLayout& ram) {
 
 SmbiosFiles build_smbios(const SmbiosConfig& config) {
     Structures s;
-    add_bios(s);
     add_system(s);
     add_chassis(s);
     for (unsigned i = 0; i < config.cpus; ++i) add_processor(s, i);

@@ -18,7 +18,7 @@ std::vector<u8> text_bytes(const std::string& text) { return {text.begin(), text
 void add_firmware_config(FwCfg& fw, const FirmwareConfig& config) {
     constexpr u16 kComPort = 0x3F8;
     fw.add_bytes(FwCfg::kUuid, std::vector<u8>(16));
-    fw.add_u64(FwCfg::kRamSize, config.ram.below_4g);
+    fw.add_u64(FwCfg::kRamSize, config.ram.total());
     fw.add_u16(FwCfg::kNoGraphic, config.nographic);
     fw.add_u16(FwCfg::kNbCpus, static_cast<u16>(config.cpus));
     fw.add_u16(FwCfg::kMaxCpus, static_cast<u16>(config.cpus));

@@ -3,9 +3,10 @@
 // pointer test. Records live on the emitter's stack: a sink copies what it keeps. A sink never
 // changes the machine.
 //
-// Emitted at the event itself: on_exit after the exit information is known and before the first
-// instruction of the hypervisor; on_entry after all checks passed and before the guest's first
-// instruction. Ticks between the two are exactly what the hypervisor used.
+// Emitted at the event itself: on_exit after the exit information is known, while the processor's
+// general registers are still the guest's, and before the first instruction of the hypervisor;
+// on_entry after all checks passed and before the guest's first instruction. Ticks between the two
+// are exactly what the hypervisor used.
 // Sources: SDM 3C 24.9, 26.8, 27.2; APM2 15.6, 15.20.
 #pragma once
 #include <array>
@@ -44,8 +45,8 @@ struct EventInfo {
 };
 
 struct ExitRecord : RecordHead {
-    u64 reason = 0;           // VMX basic exit reason (15:0); SVM EXITCODE
-    u64 reason_raw = 0;       // VMX: the whole 32-bit exit-reason field
+    u64 reason = 0;      // VMX basic exit reason (15:0); SVM EXITCODE
+    u64 reason_raw = 0;  // VMX: the whole 32-bit exit-reason field
     const char* reason_name = "";
     u64 guest_rip = 0;
     u64 guest_linear_rip = 0;  // CS base applied
@@ -59,9 +60,9 @@ struct ExitRecord : RecordHead {
     u32 instruction_length = 0;
     bool linear_valid = false, physical_valid = false;
     u64 guest_linear = 0, guest_physical = 0;
-    EventInfo interruption;    // VMX VM-exit interruption information; SVM: intercepted exception
-    EventInfo idt_vectoring;   // VMX IDT-vectoring information; SVM EXITINTINFO
-    u64 next_rip = 0;          // SVM nRIP, 0 where the model has none
+    EventInfo interruption;   // VMX VM-exit interruption information; SVM: intercepted exception
+    EventInfo idt_vectoring;  // VMX IDT-vectoring information; SVM EXITINTINFO
+    u64 next_rip = 0;         // SVM nRIP, 0 where the model has none
     // Bytes at guest_linear_rip as far as they could be read without side effects.
     std::array<u8, 15> bytes{};
     u8 byte_count = 0;
@@ -69,8 +70,8 @@ struct ExitRecord : RecordHead {
 
 // One field that the hypervisor changed between an exit and the next entry.
 struct FieldChange {
-    u32 field = 0;      // VMCS field encoding, or byte offset in the VMCB
-    u8 width = 0;       // bytes
+    u32 field = 0;  // VMCS field encoding, or byte offset in the VMCB
+    u8 width = 0;   // bytes
     const char* name = "";
     u64 old_value = 0, new_value = 0;
     u64 writer_rip = 0;  // VMX: RIP of the last VMWRITE; SVM: 0 (plain stores)
@@ -91,15 +92,15 @@ struct EntryRecord : RecordHead {
 struct EntryFailure : RecordHead {
     const char* instruction = "";
     u64 hypervisor_rip = 0;
-    const char* check = "";        // the rule in words
-    const char* field_name = "";   // the field to look at
-    u32 field = 0;                 // encoding or offset
+    const char* check = "";       // the rule in words
+    const char* field_name = "";  // the field to look at
+    u32 field = 0;                // encoding or offset
     u64 value = 0;
-    u64 offending_bits = 0;        // 0 where no bits can be singled out
+    u64 offending_bits = 0;                  // 0 where no bits can be singled out
     const char* other_field_name = nullptr;  // second field of the rule, or null
     u32 other_field = 0;
     u64 other_value = 0;
-    const char* section = "";      // "SDM 3C 26.3.1.2"
+    const char* section = "";  // "SDM 3C 26.3.1.2"
     // What the guest sees: VM-instruction error (7, 8, ...; 0 = none), or the exit reason
     // (80000021H, 80000022H; SVM -1) and qualification.
     u32 instruction_error = 0;
@@ -115,8 +116,8 @@ struct EntryFailure : RecordHead {
 struct VtInstruction : RecordHead {
     const char* instruction = "";
     u64 rip = 0;
-    u64 operand = 0;      // physical address, field encoding, or INVEPT/INVVPID type
-    u32 error = 0;        // VM-instruction error; 0 = success
+    u64 operand = 0;       // physical address, field encoding, or INVEPT/INVVPID type
+    u32 error = 0;         // VM-instruction error; 0 = success
     bool invalid = false;  // VMfailInvalid
 };
 

@@ -23,14 +23,21 @@ IoAccess decode_io(const cpu::Cpu& cpu, const cpu::Insn& i) {
     io.size = static_cast<u8>(std::min(i.size(), 4u));
     const unsigned mnemonic = cpu::instruction_rows()[i.row].mnemonic;
     switch (mnemonic) {
-        case ZYDIS_MNEMONIC_IN: io.in = true; break;
+        case ZYDIS_MNEMONIC_IN:
+            io.in = true;
+            break;
         case ZYDIS_MNEMONIC_INSB:
         case ZYDIS_MNEMONIC_INSW:
-        case ZYDIS_MNEMONIC_INSD: io.in = io.string = true; break;
+        case ZYDIS_MNEMONIC_INSD:
+            io.in = io.string = true;
+            break;
         case ZYDIS_MNEMONIC_OUTSB:
         case ZYDIS_MNEMONIC_OUTSW:
-        case ZYDIS_MNEMONIC_OUTSD: io.string = true; break;
-        default: break;
+        case ZYDIS_MNEMONIC_OUTSD:
+            io.string = true;
+            break;
+        default:
+            break;
     }
     if (mnemonic == ZYDIS_MNEMONIC_INSB || mnemonic == ZYDIS_MNEMONIC_OUTSB) io.size = 1;
     if (mnemonic == ZYDIS_MNEMONIC_INSW || mnemonic == ZYDIS_MNEMONIC_OUTSW) io.size = 2;
@@ -39,7 +46,7 @@ IoAccess decode_io(const cpu::Cpu& cpu, const cpu::Insn& i) {
     if (io.string) {
         const u64 mask = address_mask(i);
         const u64 offset = cpu.gpr[io.in ? cpu::kRdi : cpu::kRsi] & mask;
-        io.segment = io.in ? cpu::kEs : i.seg;
+        io.segment = io.in ? u8{cpu::kEs} : i.seg;
         io.linear = segment_linear(cpu, static_cast<cpu::SegReg>(io.segment), offset);
         io.rep = i.prefixes & (cpu::kPrefixRep | cpu::kPrefixRepne);
         if (io.rep) io.count = cpu.gpr[cpu::kRcx] & mask;
@@ -62,8 +69,8 @@ u8 peek_bytes(const cpu::Cpu& cpu, LinearAddr va, std::array<u8, 15>& out) {
         const memory::PageView view = memory.page(t->machine);
         if (!view.read_host) break;
         const u64 in_page = t->machine & ~kPageMask;
-        const unsigned n = static_cast<unsigned>(
-            std::min<u64>(out.size() - done, kPageSize - in_page));
+        const unsigned n =
+            static_cast<unsigned>(std::min<u64>(out.size() - done, kPageSize - in_page));
         std::copy_n(view.read_host + in_page, n, out.data() + done);
         done += n;
     }

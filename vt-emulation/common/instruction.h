@@ -26,9 +26,9 @@ struct IoAccess {
     u16 port = 0;
     u8 size = 1;  // bytes: 1, 2, 4
     bool in = false, string = false, rep = false, immediate = false;
-    u8 segment = cpu::kDs;    // memory side of a string instruction
-    LinearAddr linear = 0;    // string instructions: current address of the memory operand
-    u64 count = 1;            // REP: current count, truncated to the address size
+    u8 segment = cpu::kDs;  // memory side of a string instruction
+    LinearAddr linear = 0;  // string instructions: current address of the memory operand
+    u64 count = 1;          // REP: current count, truncated to the address size
 };
 // insn is IN, OUT, INS or OUTS (intercept id IO).
 IoAccess decode_io(const cpu::Cpu& cpu, const cpu::Insn& i);

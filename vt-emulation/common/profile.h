@@ -10,8 +10,7 @@
 
 namespace rm::vt::common {
 
-using Answers =
-    std::array<cpu::InterceptAnswer, static_cast<unsigned>(cpu::Intercept::kCount)>;
+using Answers = std::array<cpu::InterceptAnswer, static_cast<unsigned>(cpu::Intercept::kCount)>;
 
 class ProfileTable {
 public:

@@ -17,19 +17,19 @@ constexpr FieldRow kFields[] = {
 };
 
 // Names of the members of ranges, so that names can be static strings.
-#define RM_NUMBERS_16(p, s)                                                                        \
-    p "0" s, p "1" s, p "2" s, p "3" s, p "4" s, p "5" s, p "6" s, p "7" s, p "8" s, p "9" s,      \
+#define RM_NUMBERS_16(p, s)                                                                   \
+    p "0" s, p "1" s, p "2" s, p "3" s, p "4" s, p "5" s, p "6" s, p "7" s, p "8" s, p "9" s, \
         p "10" s, p "11" s, p "12" s, p "13" s, p "14" s, p "15" s
 constexpr const char* kCrReads[] = {RM_NUMBERS_16("CR", "_READ")};
 constexpr const char* kCrWrites[] = {RM_NUMBERS_16("CR", "_WRITE")};
 constexpr const char* kDrReads[] = {RM_NUMBERS_16("DR", "_READ")};
 constexpr const char* kDrWrites[] = {RM_NUMBERS_16("DR", "_WRITE")};
 constexpr const char* kExceptions[] = {
-    "EXCP0 (#DE)",  "EXCP1 (#DB)",  "EXCP2",        "EXCP3 (#BP)",  "EXCP4 (#OF)",  "EXCP5 (#BR)",
-    "EXCP6 (#UD)",  "EXCP7 (#NM)",  "EXCP8 (#DF)",  "EXCP9",        "EXCP10 (#TS)", "EXCP11 (#NP)",
-    "EXCP12 (#SS)", "EXCP13 (#GP)", "EXCP14 (#PF)", "EXCP15",       "EXCP16 (#MF)", "EXCP17 (#AC)",
-    "EXCP18 (#MC)", "EXCP19 (#XF)", "EXCP20",       "EXCP21",       "EXCP22",       "EXCP23",
-    "EXCP24",       "EXCP25",       "EXCP26",       "EXCP27",       "EXCP28",       "EXCP29",
+    "EXCP0 (#DE)",  "EXCP1 (#DB)",  "EXCP2",        "EXCP3 (#BP)", "EXCP4 (#OF)",  "EXCP5 (#BR)",
+    "EXCP6 (#UD)",  "EXCP7 (#NM)",  "EXCP8 (#DF)",  "EXCP9",       "EXCP10 (#TS)", "EXCP11 (#NP)",
+    "EXCP12 (#SS)", "EXCP13 (#GP)", "EXCP14 (#PF)", "EXCP15",      "EXCP16 (#MF)", "EXCP17 (#AC)",
+    "EXCP18 (#MC)", "EXCP19 (#XF)", "EXCP20",       "EXCP21",      "EXCP22",       "EXCP23",
+    "EXCP24",       "EXCP25",       "EXCP26",       "EXCP27",      "EXCP28",       "EXCP29",
     "EXCP30",       "EXCP31"};
 
 struct ExitRow {
@@ -50,7 +50,7 @@ std::span<const FieldRow> vmcb_fields() { return kFields; }
 const FieldRow& field_row(F field) {
     const auto* row = std::find_if(std::begin(kFields), std::end(kFields),
                                    [field](const FieldRow& r) { return r.field == field; });
-    RM_ASSERT(row != std::end(kFields));
+    RM_ASSERT(row != std::end(kFields), "every F has a row");
     return *row;
 }
 
@@ -59,12 +59,18 @@ const char* exit_name(u64 code) {
         if (code - row.code >= row.count) continue;
         const u64 n = code - row.code;
         switch (row.code) {
-            case exit_code::CR_READ: return kCrReads[n];
-            case exit_code::CR_WRITE: return kCrWrites[n];
-            case exit_code::DR_READ: return kDrReads[n];
-            case exit_code::DR_WRITE: return kDrWrites[n];
-            case exit_code::EXCP: return kExceptions[n];
-            default: return row.name;
+            case exit_code::CR_READ:
+                return kCrReads[n];
+            case exit_code::CR_WRITE:
+                return kCrWrites[n];
+            case exit_code::DR_READ:
+                return kDrReads[n];
+            case exit_code::DR_WRITE:
+                return kDrWrites[n];
+            case exit_code::EXCP:
+                return kExceptions[n];
+            default:
+                return row.name;
         }
     }
     return "?";

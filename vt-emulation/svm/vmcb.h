@@ -18,7 +18,20 @@ enum class F : u16 {
 };
 
 // VMCB clean bits (APM2 15.15.3).
-enum class Clean : u8 { kI, kIopm, kAsid, kTpr, kNp, kCrx, kDrx, kDt, kSeg, kCr2, kLbr, kNone = 255 };
+enum class Clean : u8 {
+    kI,
+    kIopm,
+    kAsid,
+    kTpr,
+    kNp,
+    kCrx,
+    kDrx,
+    kDt,
+    kSeg,
+    kCr2,
+    kLbr,
+    kNone = 255
+};
 
 struct FieldRow {
     F field;
@@ -32,7 +45,8 @@ const FieldRow& field_row(F field);
 constexpr unsigned field_bytes(F field) {
     switch (field) {
 #define RM_FIELD(name, offset, bytes, clean) \
-    case F::name: return bytes;
+    case F::name:                            \
+        return bytes;
 #include "vt-emulation/svm/vmcb_fields.def"
 #undef RM_FIELD
     }
@@ -75,9 +89,7 @@ public:
     void set_fetched(std::span<const u8> bytes);  // count and at most 15 guest instruction bytes
 
     // TLB-free physical accesses, machine addresses.
-    void read_from(memory::PhysicalMemory& memory, PhysAddr at) {
-        memory.read(at, raw_);
-    }
+    void read_from(memory::PhysicalMemory& memory, PhysAddr at) { memory.read(at, raw_); }
     // Fields from `first` up to and including `last`.
     void write_to(memory::PhysicalMemory& memory, PhysAddr at, F first, F last) const {
         const unsigned begin = static_cast<unsigned>(first),

@@ -36,7 +36,7 @@ MsrAnswer Vmx::cr8_write(Cpu& cpu, const cpu::Insn& insn, u64 value, cpu::Step& 
     if (!cpu.in_guest() || !tpr_shadow()) return MsrAnswer::kNotMine;
     if (value > 15) return MsrAnswer::kGp;
     set_vtpr(cpu, static_cast<u8>(value << 4));
-    step = cpu::Step::kNext;
+    step = cpu::Step::kEnd;
     if (below_threshold(cpu)) {
         vm_exit(cpu, {.reason = ExitReason::TPR_BELOW_THRESHOLD, .trap = true});
         step = cpu::Step::kVmExit;
@@ -44,8 +44,8 @@ MsrAnswer Vmx::cr8_write(Cpu& cpu, const cpu::Insn& insn, u64 value, cpu::Step& 
     return MsrAnswer::kDone;
 }
 
-bool Vmx::apic_page_access(Cpu& cpu, PhysAddr addr, LinearAddr linear, Access access,
-                           unsigned size, u64& value, bool& exited) {
+bool Vmx::apic_page_access(Cpu& cpu, PhysAddr addr, LinearAddr linear, Access access, unsigned size,
+                           u64& value, bool& exited) {
     exited = false;
     if (!(proc2_ & proc2::kVirtualizeApicAccesses)) return false;
     if ((addr & kPageMask) != (vmcs_[F::APIC_ACCESS_ADDRESS] & kPageMask)) return false;

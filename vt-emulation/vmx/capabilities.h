@@ -56,9 +56,7 @@ public:
     // Would VM entry accept it as EPTP (SDM 3C 26.2.1.1)? Offending bits; 0 = good.
     u64 eptp_violation(u64 eptp) const;
     u64 physical_violation(u64 address) const { return address & ~low_mask(physical_bits); }
-    bool canonical(u64 address) const {
-        return sign_extend(address, linear_bits) == address;
-    }
+    bool canonical(u64 address) const { return sign_extend(address, linear_bits) == address; }
 
     unsigned generation = 0, physical_bits = 36, linear_bits = 48;
     bool long_mode = false, true_controls = false, store_lma = false;

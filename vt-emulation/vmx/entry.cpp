@@ -1,6 +1,5 @@
-// VM entry: the basic checks, the rows of entry_checks.def, loading the guest, injecting an event, and
-// what follows an entry at once.
-// Source: SDM 3C chapter 26.
+// VM entry: the basic checks, the rows of entry_checks.def, loading the guest, injecting an event,
+// and what follows an entry at once. Source: SDM 3C chapter 26.
 #include "base/log.h"
 #include "cpu/events/events.h"
 #include "cpu/system/system.h"
@@ -21,9 +20,12 @@ constexpr u64 kQualificationPdpte = 2;
 
 u64 failure_qualification(EntryCheck::Group group) {
     switch (group) {
-        case EntryCheck::Group::kGuestPdpte: return kQualificationPdpte;
-        case EntryCheck::Group::kGuestLink: return 4;
-        default: return 0;
+        case EntryCheck::Group::kGuestPdpte:
+            return kQualificationPdpte;
+        case EntryCheck::Group::kGuestLink:
+            return 4;
+        default:
+            return 0;
     }
 }
 
@@ -49,8 +51,7 @@ bool Vmx::entry_checks_pass(Cpu& cpu, const Insn& insn, const CheckContext& cont
     if (const EntryCheck* check = first_failure(context, true, &bits)) {
         const u64 qualification = failure_qualification(check->group);
         const auto reason = ExitReason::ENTRY_FAIL_GUEST_STATE;
-        report_check(cpu, *check, bits, 0, static_cast<u32>(reason) | kEntryFailure,
-                     qualification);
+        report_check(cpu, *check, bits, 0, static_cast<u32>(reason) | kEntryFailure, qualification);
         step = entry_failed(cpu, reason, qualification);
         return false;
     }
@@ -106,13 +107,17 @@ Step Vmx::vm_entry(Cpu& cpu, const Insn& insn, bool launch) {
     start_timers(cpu);
     inject(cpu);
     if (cpu.in_guest()) {
+        // Without APIC accesses virtualized this is a check of the entry itself (26.6.7).
+        tpr_exit_pending_ =
+            tpr_shadow() && (proc2_ & proc2::kVirtualizeApicAccesses) && below_threshold(cpu);
         if (needs_boundary()) cpu.attention |= cpu::kAttnVt;
         cpu.recheck_events();
     }
     return Step::kVmExit;
 }
 
-// 26.8: the hypervisor sees an exit whose reason has bit 31; guest state stays as it was in the VMCS.
+// 26.8: the hypervisor sees an exit whose reason has bit 31; guest state stays as it was in the
+// VMCS.
 Step Vmx::entry_failed(Cpu& cpu, ExitReason reason, u64 qualification) {
     vmcs_.set(F::EXIT_REASON, static_cast<u32>(reason) | kEntryFailure);
     vmcs_.set(F::EXIT_QUALIFICATION, qualification);
@@ -160,9 +165,8 @@ void Vmx::inject(Cpu& cpu) {
         cpu.attention |= cpu::kAttnTrap;
     }
     if (!vectoring || type == 7) return;
-    const cpu::Event event =
-        common::event_of(info, vmcs_.get32(F::ENTRY_EXCEPTION_ERROR_CODE),
-                         vmcs_.get32(F::ENTRY_INSTRUCTION_LENGTH));
+    const cpu::Event event = common::event_of(info, vmcs_.get32(F::ENTRY_EXCEPTION_ERROR_CODE),
+                                              vmcs_.get32(F::ENTRY_INSTRUCTION_LENGTH));
     cpu.activity = cpu::Activity::kActive;
     cpu.shadow = 0;
     if (event.type == EventType::kNmi) cpu.nmi_blocked = nmi_held_ = true;

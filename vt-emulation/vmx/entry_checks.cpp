@@ -19,8 +19,8 @@ constexpr u64 kHigh32 = 0xFFFFFFFF00000000;
 constexpr u64 kLmBits = cpu::kEferLma | cpu::kEferLme;
 constexpr u64 kPePg = cpu::kCr0Pe | cpu::kCr0Pg;
 constexpr u64 kDplBits = 0x60, kArReserved = 0xFFFE0F00;
-// LBR, BTF, TR, BTS, BTINT, BTS_OFF_OS, BTS_OFF_USR, FREEZE bits, UNCORE_PMI, FREEZE_WHILE_SMM.
-constexpr u64 kDebugctlBits = 0x7FC3;
+// LBR and BTF: what WRMSR takes too (cpu/system/msr.def).
+constexpr u64 kDebugctlBits = 3;
 
 bool lme_is_lma(u64 efer) { return !(efer & cpu::kEferLme) == !(efer & cpu::kEferLma); }
 
@@ -30,8 +30,12 @@ bool held_trap(const CheckContext& c) {
 }
 
 constexpr EntryCheck kChecks[] = {
-#define RM_CHECK(group, field, other, section, text, ...)                           \
-    {EntryCheck::Group::group, F::field, F::other, "SDM 3C " section, text,         \
+#define RM_CHECK(group, field, other, section, text, ...) \
+    {EntryCheck::Group::group,                            \
+     F::field,                                            \
+     F::other,                                            \
+     "SDM 3C " section,                                   \
+     text,                                                \
      [](const CheckContext& c) -> u64 { return static_cast<u64>(__VA_ARGS__); }},
 #include "vt-emulation/vmx/entry_checks.def"
 };
@@ -62,8 +66,7 @@ u64 CheckContext::bad_msr_list(F address, F count) const {
     const u64 n = v[count];
     if (!n) return 0;
     const u64 last = v[address] + n * 16 - 1;
-    return (v[address] & 0xF) | caps.physical_violation(v[address]) |
-           caps.physical_violation(last);
+    return (v[address] & 0xF) | caps.physical_violation(v[address]) | caps.physical_violation(last);
 }
 
 // Memory types of IA32_PAT: 0, 1, 4, 5, 6, 7 (SDM 3A 11.12.2).
@@ -105,9 +108,9 @@ u64 CheckContext::bad_error_delivery() const {
 
 u64 CheckContext::bad_event_vector() const {
     const unsigned vector = intr_vector();
-    return when((injects(2) && vector != 2) || (injects(3) && vector > 31) ||
-                    (injects(7) && vector != 0),
-                0xFF);
+    return when(
+        (injects(2) && vector != 2) || (injects(3) && vector > 31) || (injects(7) && vector != 0),
+        0xFF);
 }
 
 // SDM 3C 26.3.1.5: what may wake each activity state.
@@ -118,9 +121,12 @@ bool CheckContext::activity_forbids_event() const {
         case 1:
             return !(injects(0) || injects(2) || machine_check || injects(7) ||
                      (injects(3) && intr_vector() == cpu::kDb));
-        case 2: return !(injects(2) || machine_check);
-        case 3: return true;
-        default: return false;
+        case 2:
+            return !(injects(2) || machine_check);
+        case 3:
+            return true;
+        default:
+            return false;
     }
 }
 

@@ -1,5 +1,5 @@
-// The consistency checks of VM entry, one row each in entry_checks.def: on the control fields, on the
-// host-state area (both end in VMfailValid) and on the guest-state area (ends in a VM exit with
+// The consistency checks of VM entry, one row each in entry_checks.def: on the control fields, on
+// the host-state area (both end in VMfailValid) and on the guest-state area (ends in a VM exit with
 // reason 33). Each row knows the field to blame, the bits, and where the manual says so.
 // Source: SDM 3C 26.2, 26.3.
 #pragma once
@@ -30,9 +30,7 @@ struct CheckContext {
 
     // Offending bits of common conditions; 0 = fine.
     u64 non_canonical(F f) const { return caps.canonical(v[f]) ? 0 : v[f] & ~low_mask(47); }
-    u64 bad_page_address(F f) const {
-        return (v[f] & 0xFFF) | caps.physical_violation(v[f]);
-    }
+    u64 bad_page_address(F f) const { return (v[f] & 0xFFF) | caps.physical_violation(v[f]); }
     u64 bad_msr_list(F address, F count) const;
     u64 bad_pat(F f) const;
     u64 bad_range(Word w, F f) const {
@@ -58,11 +56,11 @@ struct CheckContext {
 
 struct EntryCheck {
     enum class Group : u8 {
-        kControls,   // VMfailValid(7)
-        kHost,       // VMfailValid(8)
-        kGuest,      // exit 33, qualification 0
-        kGuestPdpte, // exit 33, qualification 2
-        kGuestLink,  // exit 33, qualification 4
+        kControls,    // VMfailValid(7)
+        kHost,        // VMfailValid(8)
+        kGuest,       // exit 33, qualification 0
+        kGuestPdpte,  // exit 33, qualification 2
+        kGuestLink,   // exit 33, qualification 4
     };
     Group group;
     F field, other;  // other = field: the rule concerns one field only

@@ -95,7 +95,8 @@ EventAnswer Vmx::external(Cpu& cpu, ExternalEvent event) {
             cpu.nmi_blocked = true;  // until the hypervisor's IRET (27.5.5)
             return EventAnswer::kExit;
         }
-        case ExternalEvent::kSmi: return EventAnswer::kDeliver;
+        case ExternalEvent::kSmi:
+            return EventAnswer::kDeliver;
         case ExternalEvent::kInit:
             if (waits_for_sipi) return EventAnswer::kBlocked;
             vm_exit(cpu, {.reason = ExitReason::INIT});
@@ -114,10 +115,10 @@ void Vmx::second_stage_fault(Cpu& cpu, const WalkFault& fault, const Event* duri
     if (apic_access_.pending) {
         // Table 27-6: offset 11:0, access type 15:12.
         apic_access_.pending = false;
-        const u64 type = during                                       ? 3
-                         : apic_access_.access == Access::kRead       ? 0
-                         : apic_access_.access == Access::kWrite      ? 1
-                                                                      : 2;
+        const u64 type = during                                  ? 3
+                         : apic_access_.access == Access::kRead  ? 0
+                         : apic_access_.access == Access::kWrite ? 1
+                                                                 : 2;
         info.reason = ExitReason::APIC_ACCESS;
         info.qualification = apic_access_.offset | type << 12;
         info.linear_valid = true;
@@ -136,9 +137,7 @@ void Vmx::second_stage_fault(Cpu& cpu, const WalkFault& fault, const Event* duri
         // count as reads and writes (28.2.3.2).
         const bool table = fault.walk_access;
         const bool both = table && (vmcs_[F::EPT_POINTER] & 0x40);
-        u64 q = fault.access == Access::kRead      ? 1
-                : fault.access == Access::kWrite   ? 2
-                                                   : 4;
+        u64 q = fault.access == Access::kRead ? 1 : fault.access == Access::kWrite ? 2 : 4;
         if (both) q = 3;
         q |= u64{fault.ept_permissions} << 3;
         if (fault.linear_valid) q |= bit(7) | (table ? 0 : bit(8));
@@ -169,9 +168,7 @@ bool Vmx::boundary(Cpu& cpu) {
         cpu.attention |= cpu::kAttnVt;
     const bool waits_for_sipi = cpu.activity == Activity::kWaitForSipi;
     // Debug traps come before all that follows (25.5.1, 25.6).
-    if (waits_for_sipi || ((cpu.attention & cpu::kAttnTrap) && cpu.pending_db &&
-                           !(cpu.shadow & cpu::kShadowMovSs)))
-        return false;
+    if (waits_for_sipi || (cpu.pending_db && !(cpu.shadow & cpu::kShadowMovSs))) return false;
     if (cpu.tick_base >= timer_tick_) {
         vm_exit(cpu, {.reason = ExitReason::PREEMPTION_TIMER});
         return true;
@@ -181,7 +178,7 @@ bool Vmx::boundary(Cpu& cpu) {
         vm_exit(cpu, {.reason = ExitReason::NMI_WINDOW});
         return true;
     }
-    const bool nmi_first = (cpu.attention & cpu::kAttnNmi) && !(cpu.nmi_blocked && !virtual_nmis());
+    const bool nmi_first = (cpu.pending & cpu::kAttnNmi) && !(cpu.nmi_blocked && !virtual_nmis());
     if ((proc_ & proc::kInterruptWindowExiting) && cpu.flag(cpu::kFlagIf) && !cpu.shadow &&
         cpu.activity != Activity::kShutdown && !nmi_first) {
         vm_exit(cpu, {.reason = ExitReason::INTERRUPT_WINDOW});

@@ -40,8 +40,11 @@ void settle(Cpu& cpu) {
 
 }  // namespace
 
+// Lists longer than IA32_VMX_MISC recommends are undefined by the manual; here the first entry
+// beyond fails (24.7.2).
 u32 Vmx::load_msr_list(Cpu& cpu, PhysAddr list, u32 count) {
     for (u32 n = 0; n < count; ++n) {
+        if (n == kMaxMsrList) return n + 1;
         const MsrEntry e = read_entry(cpu.memory, list + u64{n} * 16);
         const bool forbidden = e.reserved || e.index == kMsrFsBase || e.index == kMsrGsBase ||
                                e.index == kMsrSmmMonitor || e.index == kMsrSmbase ||
@@ -52,6 +55,7 @@ u32 Vmx::load_msr_list(Cpu& cpu, PhysAddr list, u32 count) {
 }
 
 bool Vmx::store_msr_list(Cpu& cpu, PhysAddr list, u32 count) {
+    if (count > kMaxMsrList) return false;
     for (u32 n = 0; n < count; ++n) {
         const PhysAddr at = list + u64{n} * 16;
         const MsrEntry e = read_entry(cpu.memory, at);
@@ -81,8 +85,7 @@ void Vmx::record_exit(Cpu&, const ExitInfo& info) {
     if (info.interruption_info & common::kInfoErrorValid)
         v.set(F::EXIT_INTERRUPTION_ERROR, info.interruption_error);
     v.set(F::IDT_VECTORING_INFO, info.during ? common::interruption_info(*info.during) : 0);
-    if (info.during && info.during->has_error)
-        v.set(F::IDT_VECTORING_ERROR, info.during->error);
+    if (info.during && info.during->has_error) v.set(F::IDT_VECTORING_ERROR, info.during->error);
     u32 length = info.instruction_length;
     if (info.during && info.during->insn_length) length = info.during->insn_length;
     v.set(F::EXIT_INSTRUCTION_LENGTH, length);
@@ -117,6 +120,7 @@ void Vmx::vm_exit(Cpu& cpu, const ExitInfo& info) {
     save_guest(cpu, info, rip);
     if (sink_) trace_exit(cpu, info, rip);
     settle(cpu);
+    cpu.vt_tsc_offset = 0;  // a stored IA32_TSC is the processor's own
     changes_.clear();
     changed_at_.assign(kFieldCount, 0);
     if (!store_msr_list(cpu, vmcs_[F::EXIT_MSR_STORE_ADDRESS],
@@ -128,8 +132,7 @@ void Vmx::vm_exit(Cpu& cpu, const ExitInfo& info) {
     return_to_host(cpu);
 }
 
-Step Vmx::instruction_exit(Cpu& cpu, const cpu::Insn& insn, ExitReason reason,
-                           u64 qualification) {
+Step Vmx::instruction_exit(Cpu& cpu, const cpu::Insn& insn, ExitReason reason, u64 qualification) {
     vm_exit(cpu, {.reason = reason,
                   .qualification = qualification,
                   .instruction_length = insn.length,

@@ -2,10 +2,12 @@
 // loading the host's; and what entries and exits do to cached translations.
 // Source: SDM 3C 26.3.2 (loading guest state), 27.3 (saving it), 27.5 (loading host state), 28.3.3.
 #include "cpu/system/system.h"
+#include "vt-emulation/common/address_space.h"
 #include "vt-emulation/vmx/vmx.h"
 
 namespace rm::vt::vmx {
 
+using common::paging_signature;
 using cpu::Cpu;
 using cpu::Segment;
 
@@ -16,17 +18,6 @@ constexpr u64 kCr0Kept = 0x7FFAFFD0;
 constexpr u64 kLm = cpu::kEferLme | cpu::kEferLma;
 constexpr u64 kDr7One = bit(10), kDr7Zero = bit(11) | bit(12) | bit(14) | bit(15);
 constexpr u32 kUnusableAttr = Segment::kUnusable;
-
-// What finished permissions in the soft TLB depend on besides tag and tables. Hardware judges rights
-// at each access; here a change of these between two stays in one address space drops it.
-u16 paging_signature(const Cpu& cpu) {
-    return static_cast<u16>(
-        1 | (cpu.cr0 & cpu::kCr0Pg ? 2 : 0) | (cpu.cr0 & cpu::kCr0Wp ? 4 : 0) |
-        (cpu.cr4 & cpu::kCr4Pae ? 8 : 0) | (cpu.cr4 & cpu::kCr4Pse ? 16 : 0) |
-        (cpu.cr4 & cpu::kCr4Pge ? 32 : 0) | (cpu.cr4 & cpu::kCr4Smep ? 64 : 0) |
-        (cpu.cr4 & cpu::kCr4Smap ? 128 : 0) | (cpu.cr4 & cpu::kCr4Pcide ? 256 : 0) |
-        (cpu.efer & cpu::kEferNxe ? 512 : 0) | (cpu.efer & cpu::kEferLma ? 1024 : 0));
-}
 
 void update_derived(Cpu& cpu) {
     for (u8 s = 0; s < cpu::kSegRegs; ++s) cpu.update_segment(static_cast<cpu::SegReg>(s));
@@ -167,7 +158,8 @@ void Vmx::save_guest(Cpu& cpu, const ExitInfo& info, u64 rip) {
     // MWAIT's wait is not an activity state of its own: it is seen as active (24.4.2).
     const bool waits = cpu.activity == cpu::Activity::kMwait;
     v.set(F::GUEST_ACTIVITY_STATE, waits ? 0 : static_cast<u64>(cpu.activity));
-    v.set(F::GUEST_INTERRUPTIBILITY, u64{info.trap ? u8{0} : cpu.shadow} | (cpu.nmi_blocked ? 8 : 0));
+    v.set(F::GUEST_INTERRUPTIBILITY,
+          u64{info.trap ? u8{0} : cpu.shadow} | (cpu.nmi_blocked ? 8 : 0));
     // A single-step trap of the instruction that a trap-like exit ends has not been noted yet.
     const u64 step = info.trap && cpu.flag(cpu::kFlagTf) ? bit(14) : 0;
     const u64 db = (cpu.pending_db & 0x400F) | step;
@@ -210,10 +202,9 @@ void Vmx::load_host(Cpu& cpu) {
         if (s == cpu::kGs) base = v[F::HOST_GS_BASE];
         cpu.seg[s] = {selector, flat | (selector ? 0 : kUnusableAttr), 0xFFFFFFFF, base};
     }
-    cpu.seg[cpu::kCs].attr = 11 | Segment::kS | Segment::kP | Segment::kG |
-                             (host64 ? Segment::kL : Segment::kDb);
-    cpu.tr = {static_cast<u16>(v[F::HOST_TR_SELECTOR]), 11 | Segment::kP, 0x67,
-              v[F::HOST_TR_BASE]};
+    cpu.seg[cpu::kCs].attr =
+        11 | Segment::kS | Segment::kP | Segment::kG | (host64 ? Segment::kL : Segment::kDb);
+    cpu.tr = {static_cast<u16>(v[F::HOST_TR_SELECTOR]), 11 | Segment::kP, 0x67, v[F::HOST_TR_BASE]};
     cpu.ldtr = {0, kUnusableAttr, 0, 0};
     cpu.gdtr = {v[F::HOST_GDTR_BASE], 0xFFFF};
     cpu.idtr = {v[F::HOST_IDTR_BASE], 0xFFFF};
@@ -226,6 +217,7 @@ void Vmx::load_host(Cpu& cpu) {
     cpu.monitor_armed = false;
     cpu.pending_db = 0;
     cpu.attention &= ~(cpu::kAttnTrap | cpu::kAttnVt);
+    cpu.vt_due = ~u64{0};
 
     cpu.vt_mode = cpu::VtMode::kVmxRoot;
     cpu.vt_tsc_offset = 0;

@@ -25,8 +25,7 @@ u32 memory_operand_info(const cpu::Cpu&, const cpu::Insn& i) {
 }
 
 u32 register_or_memory_info(const cpu::Cpu& cpu, const cpu::Insn& i, unsigned operand) {
-    if (i.kind(operand) == cpu::OperandKind::kReg)
-        return kRegisterForm | u32{i.gpr(operand)} << 3;
+    if (i.kind(operand) == cpu::OperandKind::kReg) return kRegisterForm | u32{i.gpr(operand)} << 3;
     return memory_operand_info(cpu, i);
 }
 

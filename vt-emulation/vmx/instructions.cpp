@@ -59,7 +59,7 @@ Step Vmx::fail(Cpu& cpu, const Insn& insn, VmError error, u64 operand) {
 
 // Real and virtual-8086 mode are excluded by the instruction rows.
 bool Vmx::operation_allowed(const Cpu& cpu) const {
-    return on_ && (!cpu.long_mode() || cpu.code64());
+    return on_ && !cpu.v86() && (!cpu.long_mode() || cpu.code64());
 }
 
 void Vmx::put_away(Cpu& cpu) {
@@ -74,23 +74,35 @@ Step Vmx::execute(Cpu& cpu, const Insn& insn, Intercept id) {
     if (!operation_allowed(cpu)) return cpu.raise_ud();
     if ((id == Intercept::kINVEPT && !caps_.ept()) || (id == Intercept::kINVVPID && !caps_.vpid()))
         return cpu.raise_ud();
-    const bool needs_memory = id == Intercept::kVMCLEAR || id == Intercept::kVMPTRLD ||
-                              id == Intercept::kVMPTRST;
+    const bool needs_memory =
+        id == Intercept::kVMCLEAR || id == Intercept::kVMPTRLD || id == Intercept::kVMPTRST;
     if (needs_memory && insn.kind(0) != OperandKind::kMem) return cpu.raise_ud();
     if (cpu.cpl > 0) return cpu.raise_gp(0);
     switch (id) {
-        case Intercept::kVMXOFF: return vmxoff(cpu, insn);
-        case Intercept::kVMCLEAR: return vmclear(cpu, insn);
-        case Intercept::kVMPTRLD: return vmptrld(cpu, insn);
-        case Intercept::kVMPTRST: return vmptrst(cpu, insn);
-        case Intercept::kVMREAD: return vmread(cpu, insn);
-        case Intercept::kVMWRITE: return vmwrite(cpu, insn);
-        case Intercept::kVMLAUNCH: return vm_entry(cpu, insn, true);
-        case Intercept::kVMRESUME: return vm_entry(cpu, insn, false);
-        case Intercept::kVMCALL: return fail(cpu, insn, VmError::kVmcallInRoot, 0);
-        case Intercept::kINVEPT: return invept(cpu, insn);
-        case Intercept::kINVVPID: return invvpid(cpu, insn);
-        default: return cpu.raise_ud();
+        case Intercept::kVMXOFF:
+            return vmxoff(cpu, insn);
+        case Intercept::kVMCLEAR:
+            return vmclear(cpu, insn);
+        case Intercept::kVMPTRLD:
+            return vmptrld(cpu, insn);
+        case Intercept::kVMPTRST:
+            return vmptrst(cpu, insn);
+        case Intercept::kVMREAD:
+            return vmread(cpu, insn);
+        case Intercept::kVMWRITE:
+            return vmwrite(cpu, insn);
+        case Intercept::kVMLAUNCH:
+            return vm_entry(cpu, insn, true);
+        case Intercept::kVMRESUME:
+            return vm_entry(cpu, insn, false);
+        case Intercept::kVMCALL:
+            return fail(cpu, insn, VmError::kVmcallInRoot, 0);
+        case Intercept::kINVEPT:
+            return invept(cpu, insn);
+        case Intercept::kINVVPID:
+            return invvpid(cpu, insn);
+        default:
+            return cpu.raise_ud();
     }
 }
 
@@ -102,8 +114,7 @@ Step Vmx::vmxon(Cpu& cpu, const Insn& insn) {
     if (on_) return fail(cpu, insn, VmError::kVmxonInRoot, 0);
     const u64 bad_fixed = (caps_.cr0_fixed0 & ~cpu.cr0) | (cpu.cr0 & ~caps_.cr0_fixed1) |
                           (caps_.cr4_fixed0 & ~cpu.cr4) | (cpu.cr4 & ~caps_.cr4_fixed1);
-    if (bad_fixed || cpu.a20_mask != ~u64{0} ||
-        (feature_control_ & kLockAndVmxon) != kLockAndVmxon)
+    if (bad_fixed || cpu.a20_mask != ~u64{0} || (feature_control_ & kLockAndVmxon) != kLockAndVmxon)
         return cpu.raise_gp(0);
     u64 pointer;
     RM_TRY(read_pointer(cpu, insn, 0, pointer));
@@ -160,8 +171,8 @@ Step Vmx::vmptrld(Cpu& cpu, const Insn& insn) {
 }
 
 Step Vmx::vmptrst(Cpu& cpu, const Insn& insn) {
-    RM_TRY(cpu.write(static_cast<cpu::SegReg>(insn.seg), common::memory_offset(cpu, insn),
-                     current_));
+    RM_TRY(
+        cpu.write(static_cast<cpu::SegReg>(insn.seg), common::memory_offset(cpu, insn), current_));
     return succeed(cpu, insn, current_);
 }
 
@@ -263,9 +274,15 @@ Step Vmx::invvpid(Cpu& cpu, const Insn& insn) {
     if (low >> 16 || (kind != InvvpidType::kAll && vpid == 0) || bad_address)
         return fail(cpu, insn, VmError::kInvalidInveptOperand, low);
     switch (kind) {
-        case InvvpidType::kAddress: cpu.mmu.flush({.asid = vpid, .va = linear}); break;
-        case InvvpidType::kSingle: cpu.mmu.flush({.asid = vpid}); break;
-        case InvvpidType::kAll: cpu.mmu.flush({.guest_only = true}); break;
+        case InvvpidType::kAddress:
+            cpu.mmu.flush({.asid = vpid, .va = linear});
+            break;
+        case InvvpidType::kSingle:
+            cpu.mmu.flush({.asid = vpid});
+            break;
+        case InvvpidType::kAll:
+            cpu.mmu.flush({.guest_only = true});
+            break;
         case InvvpidType::kSingleKeepGlobals:
             cpu.mmu.flush({.asid = vpid, .keep_global = true});
             break;

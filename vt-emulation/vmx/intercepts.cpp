@@ -1,7 +1,6 @@
-// Instructions that cause VM exits, by the controls of the running guest. The order of checks is the
-// manual's: faults that depend on mode and privilege come before the exit, everything that looks at
-// operands comes after it.
-// Source: SDM 3C 25.1, 25.3, 27.2.1 (qualifications), 27.2.5.
+// Instructions that cause VM exits, by the controls of the running guest. The order of checks is
+// the manual's: faults that depend on mode and privilege come before the exit, everything that
+// looks at operands comes after it. Source: SDM 3C 25.1, 25.3, 27.2.1 (qualifications), 27.2.5.
 #include "cpu/system/system.h"
 #include "vt-emulation/common/instruction.h"
 #include "vt-emulation/vmx/vmx.h"
@@ -74,12 +73,16 @@ constexpr ExitReason reason_of(Intercept id) {
 constexpr u32 descriptor_identity(Intercept id) {
     switch (id) {
         case Intercept::kSIDT:
-        case Intercept::kSTR: return 1;
+        case Intercept::kSTR:
+            return 1;
         case Intercept::kLGDT:
-        case Intercept::kLLDT: return 2;
+        case Intercept::kLLDT:
+            return 2;
         case Intercept::kLIDT:
-        case Intercept::kLTR: return 3;
-        default: return 0;
+        case Intercept::kLTR:
+            return 3;
+        default:
+            return 0;
     }
 }
 
@@ -128,8 +131,10 @@ u32 Vmx::current_profile(const Cpu&) {
 
 Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
     switch (id) {
-        case Intercept::kMOV_CR: return intercept_control(cpu, insn);
-        case Intercept::kLMSW: return intercept_lmsw(cpu, insn);
+        case Intercept::kMOV_CR:
+            return intercept_control(cpu, insn);
+        case Intercept::kLMSW:
+            return intercept_lmsw(cpu, insn);
         case Intercept::kCLTS: {
             // With TS host-owned and clear in the shadow, CLTS runs and changes nothing (25.3).
             const u64 owned = vmcs_[F::CR0_GUEST_HOST_MASK] & vmcs_[F::CR0_READ_SHADOW];
@@ -142,10 +147,14 @@ Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
             return instruction_exit(cpu, insn, ExitReason::MOV_DR,
                                     dr | (to_dr ? 0 : 1 << 4) | gpr << 8);
         }
-        case Intercept::kIO: return intercept_io(cpu, insn);
-        case Intercept::kRDMSR: return intercept_msr(cpu, insn, false);
-        case Intercept::kWRMSR: return intercept_msr(cpu, insn, true);
-        case Intercept::kPAUSE: return intercept_pause(cpu, insn);
+        case Intercept::kIO:
+            return intercept_io(cpu, insn);
+        case Intercept::kRDMSR:
+            return intercept_msr(cpu, insn, false);
+        case Intercept::kWRMSR:
+            return intercept_msr(cpu, insn, true);
+        case Intercept::kPAUSE:
+            return intercept_pause(cpu, insn);
         case Intercept::kSGDT:
         case Intercept::kSIDT:
         case Intercept::kSLDT:
@@ -155,7 +164,8 @@ Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
         case Intercept::kLGDT:
         case Intercept::kLIDT:
         case Intercept::kLLDT:
-        case Intercept::kLTR: return intercept_descriptor(cpu, insn, id);
+        case Intercept::kLTR:
+            return intercept_descriptor(cpu, insn, id);
         case Intercept::kRDTSCP:
             if (!(proc2_ & proc2::kEnableRdtscp)) return cpu.raise_ud();
             [[fallthrough]];
@@ -186,8 +196,10 @@ Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
         case Intercept::kHLT:
         case Intercept::kINVD:
         case Intercept::kWBINVD:
-        case Intercept::kXSETBV: return instruction_exit(cpu, insn, reason_of(id));
-        default: return intercept_vmx(cpu, insn, id);
+        case Intercept::kXSETBV:
+            return instruction_exit(cpu, insn, reason_of(id));
+        default:
+            return intercept_vmx(cpu, insn, id);
     }
 }
 
@@ -199,7 +211,8 @@ Step Vmx::intercept_vmx(Cpu& cpu, const Insn& insn, Intercept id) {
     switch (id) {
         case Intercept::kVMLAUNCH:
         case Intercept::kVMRESUME:
-        case Intercept::kVMXOFF: return instruction_exit(cpu, insn, reason_of(id));
+        case Intercept::kVMXOFF:
+            return instruction_exit(cpu, insn, reason_of(id));
         case Intercept::kVMCLEAR:
         case Intercept::kVMPTRLD:
         case Intercept::kVMPTRST:
@@ -220,7 +233,8 @@ Step Vmx::intercept_vmx(Cpu& cpu, const Insn& insn, Intercept id) {
             if (!caps_.vpid()) return cpu.raise_ud();
             return operand_exit(cpu, insn, ExitReason::INVVPID,
                                 memory_operand_info(cpu, insn) | u32{insn.gpr(0)} << 28);
-        default: return Step::kNext;
+        default:
+            return Step::kNext;
     }
 }
 
@@ -249,8 +263,11 @@ Step Vmx::intercept_control(Cpu& cpu, const Insn& insn) {
         case 4:
             exits = to_cr && (vmcs_[F::CR4_GUEST_HOST_MASK] & (value ^ vmcs_[F::CR4_READ_SHADOW]));
             break;
-        case 8: exits = proc_ & (to_cr ? proc::kCr8LoadExiting : proc::kCr8StoreExiting); break;
-        default: break;
+        case 8:
+            exits = proc_ & (to_cr ? proc::kCr8LoadExiting : proc::kCr8StoreExiting);
+            break;
+        default:
+            break;
     }
     if (!exits) return Step::kNext;
     return instruction_exit(cpu, insn, ExitReason::CR_ACCESS,
@@ -269,8 +286,7 @@ Step Vmx::intercept_lmsw(Cpu& cpu, const Insn& insn) {
     }
     // Bits 3:1 as MOV to CR0; PE only where it would be set, for LMSW cannot clear it.
     const u64 mask = vmcs_[F::CR0_GUEST_HOST_MASK], shadow = vmcs_[F::CR0_READ_SHADOW];
-    const bool exits =
-        (mask & (source ^ shadow) & 0xE) || (mask & source & ~shadow & cpu::kCr0Pe);
+    const bool exits = (mask & (source ^ shadow) & 0xE) || (mask & source & ~shadow & cpu::kCr0Pe);
     if (!exits) return Step::kNext;
     vm_exit(cpu, {.reason = ExitReason::CR_ACCESS,
                   .qualification = 3 << 4 | (memory ? 1 << 6 : 0) | u64{source} << 16,

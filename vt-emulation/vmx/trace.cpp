@@ -52,8 +52,7 @@ void Vmx::trace_entry(Cpu& cpu, bool launch, u64 hypervisor_rip) {
     r.instruction = entry_name(launch);
     r.hypervisor_rip = hypervisor_rip;
     r.guest_rip = cpu.rip;
-    r.guest_linear_rip =
-        cpu.code64() ? cpu.rip : (cpu.rip + cpu.seg[cpu::kCs].base) & 0xFFFFFFFF;
+    r.guest_linear_rip = cpu.code64() ? cpu.rip : (cpu.rip + cpu.seg[cpu::kCs].base) & 0xFFFFFFFF;
     r.guest_cr3 = cpu.cr3;
     const u32 info = vmcs_.get32(F::ENTRY_INTERRUPTION_INFO);
     if (info & common::kInfoValid)
@@ -81,9 +80,9 @@ void Vmx::trace_entry_failure(Cpu& cpu, common::EntryFailure& f, F field, F othe
     f.writer_rip = w.rip;
     f.writer_value = w.value;
     log::write(log::Item::kGuestErrors,
-               "%s at %llx failed: %s (%s): %s (%04x) = %llx, offending bits %llx\n",
-               f.instruction, static_cast<Ull>(f.hypervisor_rip), f.check, f.section, f.field_name,
-               f.field, static_cast<Ull>(f.value), static_cast<Ull>(f.offending_bits));
+               "%s at %llx failed: %s (%s): %s (%04x) = %llx, offending bits %llx\n", f.instruction,
+               static_cast<Ull>(f.hypervisor_rip), f.check, f.section, f.field_name, f.field,
+               static_cast<Ull>(f.value), static_cast<Ull>(f.offending_bits));
     if (!sink_) return;
     common::fill_head(cpu, f);
     sink_->on_entry_failed(cpu, f);
@@ -102,8 +101,7 @@ void Vmx::report_check(Cpu& cpu, const EntryCheck& check, u64 bits, u32 error, u
     trace_entry_failure(cpu, f, check.field, check.other);
 }
 
-void Vmx::trace_instruction(Cpu& cpu, const cpu::Insn& insn, u64 operand, u32 error,
-                            bool invalid) {
+void Vmx::trace_instruction(Cpu& cpu, const cpu::Insn& insn, u64 operand, u32 error, bool invalid) {
     if (!sink_) return;
     common::VtInstruction r;
     common::fill_head(cpu, r);
@@ -117,15 +115,16 @@ void Vmx::trace_instruction(Cpu& cpu, const cpu::Insn& insn, u64 operand, u32 er
     sink_->on_instruction(cpu, r);
 }
 
-// The last writer of each field explains failed entries; the list of changes goes with the next entry.
+// The last writer of each field explains failed entries; the list of changes goes with the next
+// entry.
 void Vmx::note_write(Cpu& cpu, F field, u64 old_value) {
     const unsigned n = static_cast<unsigned>(field);
     const u64 value = vmcs_[field];
     writers_[n] = {true, cpu.current_rip(), value};
     if (!sink_) return;
     const FieldRow& f = row(field);
-    const common::FieldChange change{f.encoding, f.bytes(), f.name, old_value, value,
-                                     cpu.current_rip()};
+    const common::FieldChange change{f.encoding, f.bytes(), f.name,
+                                     old_value,  value,     cpu.current_rip()};
     common::RecordHead head;
     common::fill_head(cpu, head);
     head.control_block = current_;

@@ -1,9 +1,8 @@
 // The virtual-machine control structure: its fields by name and by encoding, and the form it has in
-// guest memory. While a VMCS is current its data are in the processor (class Vmcs); VMCLEAR, VMPTRLD
-// of another one and VMXOFF write them back to the region.
-// Region layout (implementation-specific by the manual): revision identifier at 0, VMX-abort
-// indicator at 4 (SDM 3C 24.2), launch state at 8, then 8 bytes a field in the order of
-// vmcs_fields.def from 64 on.
+// guest memory. While a VMCS is current its data are in the processor (class Vmcs); VMCLEAR,
+// VMPTRLD of another one and VMXOFF write them back to the region. Region layout
+// (implementation-specific by the manual): revision identifier at 0, VMX-abort indicator at 4 (SDM
+// 3C 24.2), launch state at 8, then 8 bytes a field in the order of vmcs_fields.def from 64 on.
 // Source: SDM 3C chapter 24.
 #pragma once
 #include <array>
@@ -45,7 +44,8 @@ struct FieldRow {
 extern const std::array<FieldRow, kFieldCount> kFields;
 inline const FieldRow& row(F f) { return kFields[static_cast<unsigned>(f)]; }
 
-// The field an encoding names, whatever the generation; `high`: its access type asks for bits 63:32.
+// The field an encoding names, whatever the generation; `high`: its access type asks for bits
+// 63:32.
 std::optional<F> find_field(u64 encoding, bool& high);
 
 inline constexpr u32 kRevision = 0x0000'0052;  // bits 30:0 of the first word of a region

@@ -139,11 +139,20 @@ u64 Vmx::guest_cr_read(Cpu& cpu, unsigned cr) {
 // and comes back to the same place, guest or root, with RSM.
 void Vmx::smm_enter(Cpu& cpu) {
     if (!on_) return;
-    smm_ = {true,          on_,      cpu.vt_mode,      cpu.vt_profile,          cpu.vt_tsc_offset,
-            cpu.asid,      cpu.second_stage, cpu.cr4 & cpu::kCr4Vmxe};
+    smm_ = {true,
+            on_,
+            cpu.vt_mode,
+            cpu.vt_profile,
+            cpu.vt_tsc_offset,
+            cpu.asid,
+            cpu.second_stage,
+            cpu.cr4 & cpu::kCr4Vmxe,
+            {cpu.pdpte[0], cpu.pdpte[1], cpu.pdpte[2], cpu.pdpte[3]}};
     on_ = false;
     cpu.vt_mode = cpu::VtMode::kOff;
     cpu.vt_tsc_offset = 0;
+    cpu.vt_due = kNever;
+    cpu.mmu.set_special_page(1, ~PhysAddr{0});
     cpu.asid = 0;
     cpu.second_stage = {};
     cpu.mmu.flush({.asid = 0});
@@ -164,8 +173,14 @@ void Vmx::smm_leave(Cpu& cpu) {
     cpu.second_stage = smm_.second;
     cpu.mmu.flush({.asid = smm_.asid});
     cpu.update_mode();
+    if (cpu.in_guest()) {
+        for (unsigned n = 0; n < 4; ++n) cpu.pdpte[n] = smm_.pdpte[n];
+        if (proc2_ & proc2::kVirtualizeApicAccesses)
+            cpu.mmu.set_special_page(1, vmcs_[F::APIC_ACCESS_ADDRESS]);
+        cpu.vt_due = std::min(mtf_tick_, timer_tick_);
+        if (needs_boundary()) cpu.request(cpu::kAttnVt);
+    }
     cpu.update_paging();
-    if (needs_boundary()) cpu.request(cpu::kAttnVt);
 }
 
 }  // namespace rm::vt::vmx

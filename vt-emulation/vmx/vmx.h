@@ -1,10 +1,11 @@
-// Intel VT-x of one processor: VMX operation, the current VMCS, VM entries and exits, and everything
-// that VMX non-root operation changes in the processor's behaviour. Implements cpu::Virtualization.
-// Files: vmx.cpp (operation, CRs, MSRs), instructions.cpp, instruction_info.cpp, entry.cpp (+
-// entry_checks), guest_state.cpp (save/load), exit.cpp, intercepts.cpp, events.cpp, apic.cpp, trace.cpp.
-// Not modelled and not advertised: dual-monitor SMM, VMFUNC, VMCS shadowing, APIC-register
-// virtualization, virtual-interrupt delivery, posted interrupts, PML.
-// Source: SDM 3C chapters 23-30 (numbering of the 2015-2019 editions), 3D appendices A-C.
+// Intel VT-x of one processor: VMX operation, the current VMCS, VM entries and exits, and
+// everything that VMX non-root operation changes in the processor's behaviour. Implements
+// cpu::Virtualization. Files: vmx.cpp (operation, CRs, MSRs), instructions.cpp,
+// instruction_info.cpp, entry.cpp (+ entry_checks), guest_state.cpp (save/load), exit.cpp,
+// intercepts.cpp, events.cpp, apic.cpp, trace.cpp. Not modelled and not advertised: dual-monitor
+// SMM, VMFUNC, VMCS shadowing, APIC-register virtualization, virtual-interrupt delivery, posted
+// interrupts, PML. Source: SDM 3C chapters 23-30 (numbering of the 2015-2019 editions), 3D
+// appendices A-C.
 #pragma once
 #include <vector>
 
@@ -56,7 +57,7 @@ public:
     bool in_operation() const { return on_; }
     u64 vmxon_pointer() const { return vmxon_pointer_; }
     u64 current_pointer() const { return current_; }  // kNoVmcs: none
-    Vmcs& vmcs() { return vmcs_; }                     // of the current VMCS
+    Vmcs& vmcs() { return vmcs_; }                    // of the current VMCS
     const Vmcs& vmcs() const { return vmcs_; }
     u64 feature_control() const { return feature_control_; }
     void set_feature_control(u64 value) { feature_control_ = value; }  // firmware's choice
@@ -190,12 +191,12 @@ private:
     u64 profile_key_ = ~u64{0};  // proc_ and proc2_ of profile_
     u32 profile_ = 0;
     bool entry_launch_ = false;
-    u64 entry_rip_ = 0;           // the hypervisor's VMLAUNCH or VMRESUME
-    u64 mtf_tick_ = kNever;       // monitor-trap-flag exit due
-    u64 timer_tick_ = kNever;     // preemption timer expires
-    u64 timer_base_ = 0;          // TSC >> rate at entry
+    u64 entry_rip_ = 0;        // the hypervisor's VMLAUNCH or VMRESUME
+    u64 mtf_tick_ = kNever;    // monitor-trap-flag exit due
+    u64 timer_tick_ = kNever;  // preemption timer expires
+    u64 timer_base_ = 0;       // TSC >> rate at entry
     bool tpr_exit_pending_ = false;
-    bool nmi_held_ = false;       // blocking that IRET must not lift (no virtual NMIs)
+    bool nmi_held_ = false;  // blocking that IRET must not lift (no virtual NMIs)
     struct ApicAccess {
         bool pending = false;
         u16 offset = 0;
@@ -213,6 +214,7 @@ private:
         u16 asid = 0;
         memory::SecondStage second;
         u64 vmxe = 0;
+        u64 pdpte[4] = {};
     } smm_;
 
     // --- what traces ask for ---
@@ -228,6 +230,6 @@ private:
 // instruction_info.cpp: the VM-exit instruction-information field (SDM 3C 27.2.5).
 u32 memory_operand_info(const cpu::Cpu& cpu, const cpu::Insn& insn);  // tables 27-9, 27-12
 u32 register_or_memory_info(const cpu::Cpu& cpu, const cpu::Insn& insn, unsigned operand);
-u32 string_io_info(const cpu::Insn& insn, bool outs, u8 segment);     // table 27-8
+u32 string_io_info(const cpu::Insn& insn, bool outs, u8 segment);  // table 27-8
 
 }  // namespace rm::vt::vmx

@@ -78,7 +78,6 @@ main:
     EXPECT_FAULT 13, 0, mov cr0, eax
     mov eax, 1 << 31                    ; PG without PE
     EXPECT_FAULT 13, 0, mov cr0, eax
-%endif
     mov eax, cr4
     or eax, 1 << 31
     EXPECT_FAULT 13, 0, mov cr4, eax
@@ -89,6 +88,7 @@ main:
     mov eax, 1 << 1
     xor edx, edx
     EXPECT_FAULT 13, 0, wrmsr
+%endif
 
     ; #GP with selectors
     mov eax, 0x200                      ; past the GDT's limit
@@ -157,6 +157,7 @@ main:
     EXPECT_USER 13, 0x30 * 8 + 2, int 0x30          ; gate DPL 0
     EXPECT_USER 13, CODE32, {jmp CODE32:0}
     EXPECT_USER 6, 0, ud2
+    xor ecx, ecx
     EXPECT_USER 0, 0, {div ecx}
     mov dword [user_flags], 0x3002                  ; IOPL 3
     EXPECT_USER NO_FAULT, 0, cli
@@ -184,9 +185,11 @@ main:
     mov cr0, eax
     EXPECT_USER NO_FAULT, 0, {mov eax, [SCRATCH + 1]}
     mov dword [user_flags], 2 | 1 << 18
+%ifndef SECOND_OPINION
     EXPECT_USER 17, 0, {mov eax, [SCRATCH + 1]}
     EXPECT_USER 17, 0, {mov [SCRATCH + 2], eax}
     EXPECT_USER 17, 0, {mov ax, [SCRATCH + 1]}
+%endif
     EXPECT_USER NO_FAULT, 0, {mov ax, [SCRATCH + 2]}
     EXPECT_USER NO_FAULT, 0, {mov al, [SCRATCH + 1]}
 

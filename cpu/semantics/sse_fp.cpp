@@ -1,0 +1,17 @@
+// Rows of cpu/instructions/sse_fp.def (XMM floating point) with the bodies of cpu/semantics/sse.h.
+// Source: SDM 2 for each instruction.
+
+#include "cpu/semantics/vector_expand.h"
+
+namespace rm::cpu {
+
+using namespace semantics;
+
+std::span<const Row> sse_fp_family() {
+    static constexpr Row kRows[] = {
+#include "cpu/instructions/sse_fp.def"
+    };
+    return kRows;
+}
+
+}  // namespace rm::cpu

@@ -1,0 +1,79 @@
+// Rows of cpu/instructions/sse_move.def, MXCSR's exceptions, byte-masked stores, and the whole of
+// mmx_sse_rows(). Source: SDM 2 for each instruction; SDM 1 11.5.3.
+#include <vector>
+
+#include "cpu/semantics/mask_move.h"
+#include "cpu/semantics/vector_expand.h"
+
+namespace rm::cpu {
+
+bool sse_finish_unmasked(Cpu& cpu, u32 raised) {
+    const u32 unmasked = raised & ~(cpu.fpu.mxcsr >> 7) & kMxcsrFlags;
+    constexpr u32 kOfOperands = kMxcsrIe | kMxcsrDe | kMxcsrZe;
+    if (unmasked & kOfOperands) raised &= kOfOperands;
+    cpu.fpu.mxcsr |= raised;
+    if (!unmasked) return true;
+    (void)cpu.raise(cpu.cr4 & kCr4Osxmmexcpt ? kXm : kUd);
+    return false;
+}
+
+namespace semantics {
+
+Step store_selected(Cpu& cpu, const Insn& i, const u8* bytes, u32 selected) {
+    if (!selected) return Step::kNext;
+    ValueEngine<kM, kN> e{cpu};
+    Insn address = i;
+    address.base = kRdi;
+    address.index = kZeroReg;
+    address.scale = 0;
+    address.disp = 0;
+    LinearAddr va[16];
+    for (unsigned n = 0; n < 16; ++n) {
+        if (!((selected >> n) & 1)) continue;
+        RM_TRY((e.linear_of<1, memory::Access::kWrite>(address, va[n], n)));
+        if (!cpu.mmu.probe(cpu.mmu.data_class(), va[n], 1, memory::Access::kWrite)) {
+            (void)cpu.access_failed(static_cast<SegReg>(i.seg));
+            return Step::kFault;
+        }
+    }
+    for (unsigned n = 0; n < 16; ++n)
+        if (((selected >> n) & 1) && !cpu.mmu.store(va[n], bytes[n])) {
+            (void)cpu.access_failed(static_cast<SegReg>(i.seg));
+            return Step::kFault;
+        }
+    return Step::kNext;
+}
+
+// MOVNTI: an ordinary store of a general register.
+struct StoreGpr {
+    static constexpr bool kSized = true;
+    template <class T, class E>
+    static Step run(E& e, const Insn& i) {
+        RM_TRY(e.template store<T>(i, e.template get_at<T>(i.reg[1])));
+        return Step::kNext;
+    }
+};
+
+}  // namespace semantics
+
+using namespace semantics;
+
+std::span<const Row> sse_move_family() {
+    static constexpr Row kRows[] = {
+#include "cpu/instructions/sse_move.def"
+    };
+    return kRows;
+}
+
+std::span<const Row> mmx_sse_rows() {
+    static const std::vector<Row> kAll = [] {
+        std::vector<Row> all;
+        for (auto family : {mmx_family(), sse_int_family(), sse_move_family(), sse_fp_family(),
+                            sse4_family(), aes_family()})
+            all.insert(all.end(), family.begin(), family.end());
+        return all;
+    }();
+    return kAll;
+}
+
+}  // namespace rm::cpu

@@ -1,0 +1,14 @@
+// Rows of cpu/instructions/system.def.
+#include "cpu/semantics/expand.h"
+#include "cpu/semantics/system_bodies.h"
+
+namespace rm::cpu {
+
+std::span<const Row> system_rows() {
+    static constexpr Row kRows[] = {
+#include "cpu/instructions/system.def"
+    };
+    return kRows;
+}
+
+}  // namespace rm::cpu
