@@ -18,7 +18,8 @@ struct Block {
     u32 bytes = 0;
     PhysAddr machine = 0;
     u32 count = 0;
-    Block* follower = nullptr;  // the block that ran after this one last time: a guess, see follow()
+    // The block that ran after this one last time, [1] when its last instruction jumped: see follow().
+    Block* followers[2] = {};
     Block* next_hash = nullptr;
     Block* next_in_frame = nullptr;
     Insn insns[];  // count of them
@@ -34,16 +35,17 @@ public:
     Block* find();
     // As find(), trying first what followed `last` before. A follower is right if rip and mode agree and
     // the exec TLB still maps rip to its bytes.
-    [[gnu::always_inline]] Block* follow(Block* last) {
+    [[gnu::always_inline]] Block* follow(Block* last, bool jumped) {
         if (!last) return find();
-        Block* b = last->follower;
-        if (b && b->rip == cpu_.rip && b->mode == cpu_.mode && b->host && cpu_.mode.code64() &&
-            cpu_.mmu.fetch_hit(cpu_.rip) == b->host) [[likely]]
+        Block*& follower = last->followers[jumped];
+        if (Block* b = follower; b && b->rip == cpu_.rip && b->mode == cpu_.mode && b->host &&
+                                 cpu_.mode.code64() && cpu_.mmu.fetch_hit(cpu_.rip) == b->host)
+            [[likely]]
             return b;
         const u64 flushes = flushes_;
-        b = find();
+        Block* b = find();
         // Decoding may have emptied the arena, `last` with it; uncached blocks are never followers.
-        if (b && b->host && flushes == flushes_) last->follower = b;
+        if (b && b->host && flushes == flushes_) follower = b;
         return b;
     }
     // Blocks overlapping the 64-byte lines of [addr, addr+size) are dropped.

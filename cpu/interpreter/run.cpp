@@ -49,7 +49,7 @@ void finish(Cpu& cpu, const Insn& last, Step step) {
     if (step == Step::kFault) handle_fault(cpu);
 }
 
-void run_block(Cpu& cpu, const Block& block, u64 limit) {
+Step run_block(Cpu& cpu, const Block& block, u64 limit) {
     cpu.block_rip = block.rip;
     cpu.block_first = block.insns;
     const Insn* i = block.insns;
@@ -61,6 +61,7 @@ void run_block(Cpu& cpu, const Block& block, u64 limit) {
         ++i;
     } while (step == Step::kNext && i < cpu.ip_end);
     finish(cpu, i[-1], step);
+    return step;
 }
 
 bool loads_rf(const Insn& i) {
@@ -108,6 +109,7 @@ void run_single(Cpu& cpu, const Block& block) {
 Processor::Stop Cpu::run(u64 until) {
     stop_tick = until;
     Block* last = nullptr;
+    Step step = Step::kNext;
     for (;;) {
         if (attention || activity != Activity::kActive || tick_base >= vt_due) [[unlikely]] {
             if (triple_faulted) return Stop::kTripleFault;
@@ -116,7 +118,7 @@ Processor::Stop Cpu::run(u64 until) {
         }
         if (tick_base >= stop_tick) return Stop::kDeadline;
         if (activity != Activity::kActive) [[unlikely]] return Stop::kHalted;
-        Block* block = blocks->follow(last);
+        Block* block = blocks->follow(last, step == Step::kJump);
         last = block;
         if (!block) [[unlikely]] {
             ++tick_base;
@@ -126,7 +128,7 @@ Processor::Stop Cpu::run(u64 until) {
         if (single_step(*this)) [[unlikely]]
             run_single(*this, *block);
         else
-            run_block(*this, *block, (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base);
+            step = run_block(*this, *block, (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base);
     }
 }
 

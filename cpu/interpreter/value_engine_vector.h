@@ -6,7 +6,9 @@
 // Source: SDM 1 9.5, 10.2, 11.5; SDM 3A 2.5; APM1 4.
 #pragma once
 #include "cpu/interpreter/value_engine.h"
+#include "cpu/semantics/crc32.h"
 #include "cpu/semantics/sse_host.h"
+#include "cpu/semantics/sse_string.h"
 #include "cpu/semantics/x87_state.h"
 
 namespace rm::cpu {
@@ -120,6 +122,27 @@ struct VectorEngine : ValueEngine<K0, K1> {
         return static_cast<Cc>(kCcFixed | ((vec_low(both) | vec_high(both)) == 0 ? kCcZf : 0) |
                                ((vec_low(only) | vec_high(only)) == 0 ? kCcCf : 0));
     }
+    template <class T, bool Explicit, bool Mask>
+    void string_compare(Vec a, Vec b, unsigned imm) {
+        namespace ss = sse_string;
+        using S = std::make_signed_t<T>;
+        unsigned la, lb;
+        if constexpr (Explicit) {
+            la = ss::explicit_length(static_cast<S>(Base::template gpr<T>(kRax)), imm);
+            lb = ss::explicit_length(static_cast<S>(Base::template gpr<T>(kRdx)), imm);
+        } else {
+            la = ss::implicit_length(a, imm);
+            lb = ss::implicit_length(b, imm);
+        }
+        const ss::Result r = ss::compare(a, la, b, lb, imm);
+        if constexpr (Mask)
+            set_xmm(0, ss::mask_of(r, imm));
+        else
+            Base::template set_gpr<u32>(kRcx, ss::index_of(r, imm));
+        Base::set_flags(r.flags);
+    }
+    template <class S>
+    u32 crc32(u32 crc, S value) { return crc32c<S>(crc, value); }
     // MASKMOVQ, MASKMOVDQU: the chosen bytes of v to [seg:rDI].
     Step store_selected(const Insn& i, Vec v, u32 selected) {
         const Lanes<u8> bytes(v);
