@@ -126,6 +126,9 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     u16 asid = 0;
     bool npt_guest_pdpte = false;  // PagingContext::pdpte_from_memory
 
+    // Length of the instruction whose body returned kFault; 0 if it could not be fetched.
+    u8 faulting_length = 0;
+
     // --- instruction pointer ---
     u64 block_rip = 0;
     const Insn* ip = nullptr;  // instruction being executed, or null between blocks

@@ -46,7 +46,9 @@ void finish(Cpu& cpu, const Insn& last, Step step) {
     cpu.ip = nullptr;
     // A REP piece has added its iterations to tick_base itself.
     cpu.tick_base += step == Step::kAgain ? done - 1 : done;
-    if (step == Step::kFault) handle_fault(cpu);
+    if (step != Step::kFault) return;
+    cpu.faulting_length = last.length;
+    handle_fault(cpu);
 }
 
 Step run_block(Cpu& cpu, const Block& block, u64 limit) {
@@ -122,6 +124,7 @@ Processor::Stop Cpu::run(u64 until) {
         last = block;
         if (!block) [[unlikely]] {
             ++tick_base;
+            faulting_length = 0;
             handle_fault(*this);
             continue;
         }

@@ -73,13 +73,19 @@ struct ValueEngine {
     // extra: added to the offset before truncation (bit strings, multi-part operands).
     template <unsigned Size, memory::Access A>
     [[gnu::always_inline]] bool linear_of(const Insn& i, LinearAddr& va, u64 extra = 0) {
+        if (!linear_unchecked<Size, A>(i, va, extra)) [[unlikely]] return false;
+        if (cpu.mem_checks) [[unlikely]]
+            return cpu.check_access(va, Size, A);
+        return true;
+    }
+    // Without #AC and data breakpoints; the caller asks cpu.check_access() itself.
+    template <unsigned Size, memory::Access A>
+    [[gnu::always_inline]] bool linear_unchecked(const Insn& i, LinearAddr& va, u64 extra = 0) {
         const u64 off = offset_of(i) + extra;
         if (i.addr == AddrMode::k64) [[likely]]
             va = off + cpu.seg_base64[i.seg];
         else if (!linear_legacy(i, off, Size, A, va)) [[unlikely]]
             return false;
-        if (cpu.mem_checks) [[unlikely]]
-            return cpu.check_access(va, Size, A);
         return true;
     }
     [[gnu::always_inline]] bool linear_legacy(const Insn& i, u64 off, unsigned size,

@@ -7,6 +7,7 @@
 #pragma once
 #include "cpu/interpreter/value_engine.h"
 #include "cpu/semantics/crc32.h"
+#include "cpu/semantics/fpstate.h"
 #include "cpu/semantics/sse_host.h"
 #include "cpu/semantics/sse_string.h"
 #include "cpu/semantics/x87_state.h"
@@ -14,7 +15,7 @@
 namespace rm::cpu {
 
 namespace semantics {
-Step store_selected(Cpu& cpu, const Insn& i, const u8* bytes, u32 selected);
+Step store_selected(Cpu& cpu, const Insn& i, const u8* bytes, u32 selected, unsigned size);
 }
 
 template <OperandKind K0, OperandKind K1>
@@ -45,11 +46,8 @@ struct VectorEngine : ValueEngine<K0, K1> {
         if constexpr (Bytes == 16) {
             LinearAddr va;
             Vec v{};
-            if (!Base::template linear_of<16, memory::Access::kRead>(i, va)) [[unlikely]]
+            if (!linear16<A, memory::Access::kRead>(i, va, !misaligned_allowed())) [[unlikely]]
                 return {v, false};
-            if (A != Align::kAny && (va & 15) && (A == Align::kAlways || !misaligned_allowed()))
-                [[unlikely]]
-                return {v, cpu.fail(kGp, 0)};
             if (!cpu.mmu.load(va, v)) [[unlikely]]
                 return {v, cpu.access_failed(static_cast<SegReg>(i.seg))};
             return {v, true};
@@ -62,15 +60,21 @@ struct VectorEngine : ValueEngine<K0, K1> {
     [[gnu::always_inline]] bool store_operand(const Insn& i, Vec v) {
         if constexpr (Bytes == 16) {
             LinearAddr va;
-            if (!Base::template linear_of<16, memory::Access::kWrite>(i, va)) [[unlikely]]
-                return false;
-            if (A != Align::kAny && (va & 15)) [[unlikely]]
-                return cpu.fail(kGp, 0);
+            if (!linear16<A, memory::Access::kWrite>(i, va, true)) [[unlikely]] return false;
             return cpu.mmu.store(va, v) || cpu.access_failed(static_cast<SegReg>(i.seg));
         } else {
             using T = UnsignedOf<std::countr_zero(Bytes)>;
             return Base::template store<T>(i, static_cast<T>(vec_low(v)));
         }
+    }
+    // Address of a 16-byte operand; #GP(0) for misalignment comes before #AC.
+    template <Align A, memory::Access Kind>
+    [[gnu::always_inline]] bool linear16(const Insn& i, LinearAddr& va, bool operands_aligned) {
+        if (!Base::template linear_unchecked<16, Kind>(i, va)) [[unlikely]] return false;
+        if (A != Align::kAny && (va & 15) && (A == Align::kAlways || operands_aligned)) [[unlikely]]
+            return fpstate::misaligned(cpu, i, va);
+        if (cpu.mem_checks) [[unlikely]] return cpu.check_access(va, 16, Kind);
+        return true;
     }
     // AMD's MXCSR.MM lets loads that are part of an operation be misaligned (APM1 4.3.2).
     bool misaligned_allowed() const { return cpu.fpu.mxcsr & kMxcsrMm; }
@@ -143,11 +147,14 @@ struct VectorEngine : ValueEngine<K0, K1> {
     }
     template <class S>
     u32 crc32(u32 crc, S value) { return crc32c<S>(crc, value); }
-    // MASKMOVQ, MASKMOVDQU: the chosen bytes of v to [seg:rDI].
+    // MASKMOVQ, MASKMOVDQU: the chosen ones of the first Size bytes of v to [seg:rDI].
+    template <unsigned Size>
     Step store_selected(const Insn& i, Vec v, u32 selected) {
         const Lanes<u8> bytes(v);
-        return semantics::store_selected(cpu, i, bytes.v, selected);
+        return semantics::store_selected(cpu, i, bytes.v, selected, Size);
     }
+    // CVTPI2PS from memory: Intel's processors enter MMX state, AMD's do not.
+    bool memory_is_mmx() const { return cpu.model.vendor == Vendor::kIntel; }
     // An SSE4a field described by quadword Part of `control`: length 5:0, position 13:8.
     template <class Op, unsigned Part>
     Vec vec_by_field(Vec a, Vec b, Vec control) {

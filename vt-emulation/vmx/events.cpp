@@ -112,6 +112,9 @@ EventAnswer Vmx::external(Cpu& cpu, ExternalEvent event) {
 void Vmx::second_stage_fault(Cpu& cpu, const WalkFault& fault, const Event* during) {
     ExitInfo info{.reason = ExitReason::EPT_VIOLATION};
     info.during = during;
+    // The manual leaves the length undefined here, but processors give it for data accesses by an
+    // instruction, and hypervisors step over emulated EOI writes with it (SDM 3C 27.2.5).
+    if (!during && fault.access != Access::kExecute) info.instruction_length = cpu.faulting_length;
     if (apic_access_.pending) {
         // Table 27-6: offset 11:0, access type 15:12.
         apic_access_.pending = false;
