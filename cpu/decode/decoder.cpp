@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cpu/cpu.h"
+#include "cpu/decode/instruction_text.h"
 
 namespace rm::cpu {
 
@@ -110,12 +111,22 @@ bool is_string(const ZydisDecodedInstruction& z) {
            z.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
 }
 
+bool is_near_branch(const ZydisDecodedInstruction& z) {
+    return z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT ||
+           z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
+}
+
+// 0F 0D with a register: a reserved NOP at Intel, undefined at AMD (APM3 PREFETCH).
+bool is_register_prefetch(const ZydisDecodedInstruction& z) {
+    return z.opcode_map == ZYDIS_OPCODE_MAP_0F && z.opcode == 0x0D && z.raw.modrm.mod == 3;
+}
+
 }  // namespace
 
 struct Decoder::Impl {
     const Model& model;
     ZydisDecoder zydis[3];  // 16, 32, 64 bits
-    ZydisFormatter formatter;
+    InstructionText text;  // of -d in_asm
 
     explicit Impl(const Model& m) : model(m) {
         const ZydisMachineMode modes[3] = {ZYDIS_MACHINE_MODE_LEGACY_16,
@@ -136,7 +147,6 @@ struct Decoder::Impl {
             if (m.vendor == Vendor::kAmd)
                 ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_AMD_BRANCHES, ZYAN_TRUE);
         }
-        ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
     }
 
     static void set_operands(const ZydisDecodedInstruction& z, const ZydisDecodedOperand* ops,
@@ -146,6 +156,7 @@ struct Decoder::Impl {
     static void set_immediate(const ZydisDecodedInstruction& z, const ZydisDecodedOperand& op,
                               u64 rip, Insn& out, bool first);
     void choose_handler(const Row& row, Mode mode, const Virtualization* vt, Insn& out) const;
+    void log_text(std::span<const u8> bytes, Mode mode, u64 rip);
 };
 
 Decoder::Decoder(const Model& model) : impl_(std::make_unique<Impl>(model)) {}
@@ -158,6 +169,10 @@ void Decoder::Impl::set_memory(const ZydisDecodedInstruction& z, const ZydisDeco
     out.disp = op.mem.disp.has_displacement ? static_cast<u64>(op.mem.disp.value) : 0;
     if (op.mem.base == ZYDIS_REGISTER_RIP || op.mem.base == ZYDIS_REGISTER_EIP) {
         out.disp += rip + z.length;
+    } else if (z.address_width != 16 && z.raw.modrm.mod == 0 && z.raw.modrm.rm == 4 &&
+               z.raw.sib.base == 5 && (z.attributes & ZYDIS_ATTRIB_HAS_SIB)) {
+        // No base, disp32: Zydis 4.0 reads r13d here if there are a 67H prefix and REX.B.
+        out.disp = static_cast<u64>(z.raw.disp.value);
     } else {
         out.base = gpr_number(op.mem.base);
         // POP computes its destination with the incremented stack pointer (SDM 2, POP).
@@ -236,10 +251,18 @@ void Decoder::Impl::choose_handler(const Row& row, Mode mode, const Virtualizati
         out.fn = intercepted ? intercept_handler : body;
 }
 
+void Decoder::Impl::log_text(std::span<const u8> bytes, Mode mode, u64 rip) {
+    const InstructionText::Line& line = text.of(bytes, mode.code_size_log2(), rip);
+    if (line.length == 0 && bytes.size() < 15) return;  // asked again with the rest of its bytes
+    log::write(log::Item::kInAsm, "%llx: %s\n", static_cast<unsigned long long>(rip),
+               line.text.c_str());
+}
+
 Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_rip, u16 offset,
                                 const Virtualization* vt, Insn& out) {
     ZydisDecodedInstruction z;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    if (log::enabled(log::Item::kInAsm)) impl_->log_text(bytes, mode, block_rip + offset);
     out = Insn{};
     out.offset = offset;
     const unsigned available = bytes.size() < 15 ? static_cast<unsigned>(bytes.size()) : 15;
@@ -260,6 +283,15 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
         out.fn = raise_ud_handler;
         return Status::kOk;
     }
+    // F3 90 with REX.B is XCHG R8, RAX under a repeat prefix, not PAUSE.
+    if (z.mnemonic == ZYDIS_MNEMONIC_PAUSE && z.raw.rex.B)
+        (void)ZydisDecoderDecodeFull(&impl_->zydis[2], bytes.data() + z.raw.rex.offset,
+                                     available - z.raw.rex.offset, &z, ops),
+            z.length += z.raw.rex.offset;
+    // AMD: an operand-size prefix makes a near branch in 64-bit code a 16-bit one (APM3 1.2.4).
+    if (impl_->model.vendor == Vendor::kAmd && mode.code64() && is_near_branch(z) &&
+        (z.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !z.raw.rex.W)
+        z.operand_width = 16;
     out.length = z.length;
     out.size_log2 = size_code(z.operand_width ? z.operand_width : 32);
     out.addr = z.address_width == 64 ? AddrMode::k64
@@ -299,6 +331,10 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
         for (unsigned n = 0; n < 2; ++n)
             if (ops[n].type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr(ops[n].reg.value))
                 out.imm |= u64{1} << n;
+    if (impl_->model.vendor == Vendor::kAmd && is_register_prefetch(z)) {
+        out.fn = raise_ud_handler;
+        return Status::kOk;
+    }
     const Row* row = find_row(z.mnemonic, variant);
     if (!row) {
         log::write(log::Item::kUnimp, "%s at rip %llx is not in the instruction table: #UD\n",
@@ -312,22 +348,22 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     return Status::kOk;
 }
 
-std::string Decoder::disassemble(std::span<const u8> bytes, Mode mode, u64 rip, unsigned* length) {
-    ZydisDecodedInstruction z;
-    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-    if (length) *length = 0;
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&impl_->zydis[mode.code_size_log2() - 1], bytes.data(),
-                                             bytes.size(), &z, ops)))
-        return "(bad)";
-    char text[160];
-    ZydisFormatterFormatInstruction(&impl_->formatter, &z, ops, z.operand_count_visible, text,
-                                    sizeof text, rip, nullptr);
-    if (length) *length = z.length;
-    return text;
-}
-
 Ending ending_of(const Insn& insn) {
     return insn.row == 0xFFFF ? Ending::kBranch : instruction_rows()[insn.row].ending;
+}
+
+PortForm port_form(const Insn& insn) {
+    if (insn.row == 0xFFFF) return {};
+    switch (instruction_rows()[insn.row].mnemonic) {
+        case ZYDIS_MNEMONIC_IN: return {true, false, 0};
+        case ZYDIS_MNEMONIC_INSB: return {true, true, 1};
+        case ZYDIS_MNEMONIC_INSW: return {true, true, 2};
+        case ZYDIS_MNEMONIC_INSD: return {true, true, 4};
+        case ZYDIS_MNEMONIC_OUTSB: return {false, true, 1};
+        case ZYDIS_MNEMONIC_OUTSW: return {false, true, 2};
+        case ZYDIS_MNEMONIC_OUTSD: return {false, true, 4};
+        default: return {};
+    }
 }
 
 }  // namespace rm::cpu

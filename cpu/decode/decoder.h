@@ -3,9 +3,8 @@
 // An instruction that must fault (not in the table, feature absent, wrong mode) decodes to an Insn
 // whose handler raises, so that the fault happens when it is executed.
 #pragma once
-#include <span>
 #include <memory>
-#include <string>
+#include <span>
 
 #include "cpu/instructions/row.h"
 #include "cpu/models/model.h"
@@ -25,8 +24,6 @@ public:
     // intercept questions in guest mode; it may be null otherwise.
     Status decode(std::span<const u8> bytes, Mode mode, u64 block_rip, u16 offset,
                   const Virtualization* vt, Insn& out);
-    // Intel-syntax text of one instruction, for traces; its length in *length (0 if undecodable).
-    std::string disassemble(std::span<const u8> bytes, Mode mode, u64 rip, unsigned* length);
 
 private:
     struct Impl;
@@ -35,5 +32,12 @@ private:
 
 // Ending of a decoded instruction (kBranch for those that always raise).
 Ending ending_of(const Insn& insn);
+
+// What an IN, OUT, INS or OUTS does (SDM 2A 3.2, 2B 4.2), for exits that have to describe it.
+struct PortForm {
+    bool in = false, string = false;
+    u8 string_size = 0;  // bytes of one element of INS and OUTS, else 0
+};
+PortForm port_form(const Insn& insn);
 
 }  // namespace rm::cpu

@@ -1,11 +1,9 @@
 // Operand decoding for exits, and the capture of a guest's surroundings.
 #include "vt-emulation/common/instruction.h"
 
-#include <Zydis/Zydis.h>
-
 #include <algorithm>
 
-#include "cpu/instructions/row.h"
+#include "cpu/decode/decoder.h"
 
 namespace rm::vt::common {
 
@@ -21,27 +19,10 @@ LinearAddr segment_linear(const cpu::Cpu& cpu, cpu::SegReg s, u64 offset) {
 IoAccess decode_io(const cpu::Cpu& cpu, const cpu::Insn& i) {
     IoAccess io;
     io.size = static_cast<u8>(std::min(i.size(), 4u));
-    const unsigned mnemonic = cpu::instruction_rows()[i.row].mnemonic;
-    switch (mnemonic) {
-        case ZYDIS_MNEMONIC_IN:
-            io.in = true;
-            break;
-        case ZYDIS_MNEMONIC_INSB:
-        case ZYDIS_MNEMONIC_INSW:
-        case ZYDIS_MNEMONIC_INSD:
-            io.in = io.string = true;
-            break;
-        case ZYDIS_MNEMONIC_OUTSB:
-        case ZYDIS_MNEMONIC_OUTSW:
-        case ZYDIS_MNEMONIC_OUTSD:
-            io.string = true;
-            break;
-        default:
-            break;
-    }
-    if (mnemonic == ZYDIS_MNEMONIC_INSB || mnemonic == ZYDIS_MNEMONIC_OUTSB) io.size = 1;
-    if (mnemonic == ZYDIS_MNEMONIC_INSW || mnemonic == ZYDIS_MNEMONIC_OUTSW) io.size = 2;
-    if (mnemonic == ZYDIS_MNEMONIC_INSD || mnemonic == ZYDIS_MNEMONIC_OUTSD) io.size = 4;
+    const cpu::PortForm form = cpu::port_form(i);
+    io.in = form.in;
+    io.string = form.string;
+    if (form.string) io.size = form.string_size;
     io.port = static_cast<u16>(cpu.gpr[cpu::kRdx]);
     if (io.string) {
         const u64 mask = address_mask(i);
