@@ -10,7 +10,6 @@ namespace rm::frontends::trace {
 enum class Show : u8 {
     kNumber,    // decimal
     kHex,       // hexadecimal
-    kHexIfSet,  // only if not zero: the model may not report it
     kFlag,      // the key alone, if the bit is set
     kName,      // names[value]
     kGpr,       // register name

@@ -31,9 +31,6 @@ void show_field(LineBuilder& line, u64 value, const BitField& field) {
         case Show::kNumber:
             line.number(field.key, value);
             break;
-        case Show::kHexIfSet:
-            if (value == 0) break;
-            [[fallthrough]];
         case Show::kHex:
             line.hex(field.key, value);
             break;

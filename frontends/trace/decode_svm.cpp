@@ -1,5 +1,5 @@
-// SVM EXITINFO1 and EXITINFO2 as rows (APM2 15.8-15.13, 15.25.6, appendix C). Fields that only
-// models with decode assists fill (15.10) are shown where they are set.
+// SVM EXITINFO1 and EXITINFO2 as rows (APM2 15.8-15.13, 15.25.6, appendix C). What only decode
+// assists fill (15.8) is not shown for models without them.
 #include "base/bits.h"
 #include "frontends/trace/bit_fields.h"
 #include "frontends/trace/decode.h"
@@ -29,8 +29,7 @@ constexpr BitField kMovCr[] = {{"register", 3, 0, Show::kGpr, nullptr, bit(63), 
 constexpr BitField kMovDr[] = {{"register", 3, 0, Show::kGpr}};
 constexpr BitField kErrorCode[] = {{"error", 31, 0, Show::kHex}};
 constexpr BitField kAddress[] = {{"address", 63, 0, Show::kHex}};
-constexpr BitField kReportedAddress[] = {{"address", 63, 0, Show::kHexIfSet}};
-constexpr BitField kVector[] = {{"vector", 7, 0, Show::kHexIfSet}};
+constexpr BitField kVector[] = {{"vector", 7, 0, Show::kHex}};
 constexpr BitField kIoInfo1[] = {{"direction", 0, 0, Show::kName, kIoDirections},
                                  {"port", 31, 16, Show::kHex},
                                  {"size", 6, 4, Show::kName, kIoSizes},
@@ -53,18 +52,19 @@ struct ExitRow {
     u64 first, last;
     const char* index_key;  // the code minus `first`, under this name; null: none
     std::span<const BitField> info1, info2;
+    bool assists = false;  // info1 needs decode assists
 };
 constexpr ExitRow kExits[] = {
     {CR_READ, CR_READ + 15, "cr", kMovCr, {}},
     {CR_WRITE, CR_WRITE + 15, "cr", kMovCr, {}},
-    {DR_READ, DR_READ + 15, "dr", kMovDr, {}},
-    {DR_WRITE, DR_WRITE + 15, "dr", kMovDr, {}},
+    {DR_READ, DR_READ + 15, "dr", kMovDr, {}, true},
+    {DR_WRITE, DR_WRITE + 15, "dr", kMovDr, {}, true},
     {kPageFault, kPageFault, nullptr, kErrorCode, kAddress},
     {EXCP, EXCP + 31, nullptr, {}, {}},
     {CR0_SEL_WRITE, CR0_SEL_WRITE, nullptr, kMovCr, {}},
     {CPUID, CPUID, nullptr, {}, {}},
-    {SWINT, SWINT, nullptr, kVector, {}},
-    {INVLPG, INVLPG, nullptr, kReportedAddress, {}},
+    {SWINT, SWINT, nullptr, kVector, {}, true},
+    {INVLPG, INVLPG, nullptr, kAddress, {}, true},
     {IOIO, IOIO, nullptr, kIoInfo1, kIoInfo2},
     {MSR, MSR, nullptr, kMsrInfo1, {}},
     {TASK_SWITCH, TASK_SWITCH, nullptr, kTaskInfo1, kTaskInfo2},
@@ -91,6 +91,8 @@ void show_registers(LineBuilder& line, u64 code, const GuestRegisters& registers
 void decode_svm_exit(LineBuilder& line, const ExitRecord& exit, const GuestRegisters& registers) {
     const ExitRow* row = find_row(exit.reason);
     if (!row) return;
+    const bool info1_known = !row->assists || exit.decode_assists;
+    if (!info1_known && !row->index_key) return;  // nothing to say
     line.open("decoded");
     if (exit.reason >= EXCP && exit.reason <= EXCP + 31) {
         const unsigned vector = static_cast<unsigned>(exit.reason - EXCP);
@@ -99,7 +101,7 @@ void decode_svm_exit(LineBuilder& line, const ExitRecord& exit, const GuestRegis
             show_fields(line, exit.info1, kErrorCode);
     }
     if (row->index_key) line.number(row->index_key, exit.reason - row->first);
-    show_fields(line, exit.info1, row->info1);
+    if (info1_known) show_fields(line, exit.info1, row->info1);
     show_fields(line, exit.info2, row->info2);
     show_registers(line, exit.reason, registers);
     line.close();

@@ -63,6 +63,7 @@ struct ExitRecord : RecordHead {
     EventInfo interruption;   // VMX VM-exit interruption information; SVM: intercepted exception
     EventInfo idt_vectoring;  // VMX IDT-vectoring information; SVM EXITINTINFO
     u64 next_rip = 0;         // SVM nRIP, 0 where the model has none
+    bool decode_assists = false;  // SVM: EXITINFO1 tells operands (APM2 15.8)
     // Bytes at guest_linear_rip as far as they could be read without side effects.
     std::array<u8, 15> bytes{};
     u8 byte_count = 0;

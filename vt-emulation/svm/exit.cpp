@@ -1,5 +1,6 @@
 // #VMEXIT: the guest's state and the reason go into the VMCB, the host's state comes back.
-// Source: APM2 15.6 (#VMEXIT), 15.7.2 (EXITINTINFO), 15.33.3 (nRIP, instruction bytes).
+// Source: APM2 15.6 (#VMEXIT), 15.7.1 (nRIP), 15.7.2 (EXITINTINFO), 15.8.4
+// (instruction bytes).
 #include "vt-emulation/common/instruction.h"
 #include "vt-emulation/common/interruption.h"
 #include "vt-emulation/svm/svm.h"

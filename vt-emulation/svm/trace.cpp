@@ -41,6 +41,7 @@ void Svm::trace_exit(Cpu& cpu, const ExitInfo& info, u64 rip) {
     r.reason_name = exit_name(info.code);
     r.info1 = info.info1;
     r.info2 = info.info2;
+    r.decode_assists = decode_assists_;
     r.linear_valid = info.linear_valid;
     r.physical_valid = info.physical_valid;
     r.guest_linear = info.linear;

@@ -38,9 +38,11 @@ std::string vmx_info(u64 reason, u64 qualification, u32 info) {
     return all.substr(all.rfind("operand="));
 }
 
-std::string svm(u64 code, u64 info1, u64 info2 = 0, const GuestRegisters& registers = {}) {
+std::string svm(u64 code, u64 info1, u64 info2 = 0, const GuestRegisters& registers = {},
+                bool decode_assists = true) {
     ExitRecord exit;
     exit.vendor = Vendor::kSvm;
+    exit.decode_assists = decode_assists;
     exit.reason = code;
     exit.info1 = info1;
     exit.info2 = info2;
@@ -129,6 +131,8 @@ TEST_CASE("SVM exit information (APM2 15.8-15.13, 15.25.6)") {
     CHECK(svm(0x03, u64{1} << 63 | 7) == "decoded={cr=3 register=rdi}");
     CHECK(svm(0x10, 0) == "decoded={cr=0}");  // a model without decode assists
     CHECK(svm(0x37, 2) == "decoded={dr=7 register=rdx}");
+    CHECK(svm(0x37, 0, 0, {}, false) == "decoded={dr=7}");
+    CHECK(svm(0x79, 0, 0, {}, false) == "");
     CHECK(svm(0x4E, 2, 0xdeadb000) == "decoded={exception=#PF error=0x2 address=0xdeadb000}");
     CHECK(svm(0x46, 0) == "decoded={exception=#UD}");
     CHECK(svm(0x7B, 0x03f80010, 0x1002) ==
