@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Boots real images on Ringminus and looks at the serial console.
 
-boot.py NAME [--cpu MODEL] [-- extra ringminus options]   runs one case, shows the console, says how it ended
+boot.py NAME [-- extra ringminus options]   runs one case, shows the console, says how it ended and the CPU time it took
 boot.py --list [GROUP]                                     names of the cases (of a group)
 """
 import argparse
 import os
 import re
+import resource
+import select
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -34,9 +37,14 @@ def linux(kernel="vmlinuz", cpus=1):
 
 
 LINUX_MARKS = [r"Linux version 6", r"LINUX-UP", r"SHELL-OK b1946ac9", r"reboot: Power down"]
-OOPS = [r"Oops:", r"BUG:", r"Kernel panic", r"WARNING: CPU", r"MISSION-FAIL", r"soft lockup", r"^COMPLAINT"]
+# The i386 kernel's banner about its page table isolation says WARNING on every machine with PCID.
+OOPS = [r"Oops:", r"BUG:", r"Kernel panic", r"WARNING: CPU", r"MISSION-FAIL", r"soft lockup",
+        r"^COMPLAINT (?!.*\*\* WARNING!)"]
 XEN_MARKS = [r"Xen version 4\.17", r"GUEST-OK", r"MISSION-OK"]
-# name: (groups, options, expected regular expressions in any order, seconds)
+MEMTEST_PASS = r"Pass: +1 +Errors: 0\b"
+# name: (groups, options, expected regular expressions in any order, seconds[, what ends the run]): a guest that never
+# powers off is ended when that is seen, or with None after the time. {screen} is the text screen at the end, searched
+# like the console.
 CASES = {
     "linux": (["check"], linux(), LINUX_MARKS + [r"cpus=1"], 600),
     "linux-smp4": (["check"], linux(cpus=4), LINUX_MARKS + [r"cpus=4"], 900),
@@ -45,11 +53,19 @@ CASES = {
     "linux-iso": (["full"], ["-cdrom", f"{IMAGES}/linux.iso", "-m", "512M"], [r"GRUB loading"] + LINUX_MARKS, 900),
     "xen-pvh-westmere": (["check"], xen("pvhmini") + ["-cpu", "Westmere"], XEN_MARKS + [r"HVM: VMX enabled"], 1200),
     "xen-pvh-barcelona": (["check"], xen("pvhmini") + ["-cpu", "barcelona"], XEN_MARKS + [r"HVM: SVM enabled"], 1200),
+    "xen-pvh-smp2": (["full"], xen("pvhmini") + ["-smp", "2"], XEN_MARKS + [r"Brought up 2 CPUs"], 1800),
+    "xen-pvh-smp4": (["full"], xen("pvhmini") + ["-smp", "4"], XEN_MARKS + [r"Brought up 4 CPUs"], 1800),
+    "xen-pv-core2duo": (["full"], xen("info,pv") + ["-cpu", "core2duo"], XEN_MARKS, 1800),
+    "xen-pv-opteron-f": (["full"], xen("info,pv") + ["-cpu", "opteron-f"], XEN_MARKS, 1800),
     "xen-mission-westmere": (["full"], xen("info,pvhmini,pv,pvh,hvmdisk,hvmgrub,hvm") + ["-cpu", "Westmere"], XEN_MARKS, 7200),
     "xen-mission-barcelona": (["full"], xen("info,pvhmini,pv,pvh,hvmdisk,hvmgrub,hvm") + ["-cpu", "barcelona"], XEN_MARKS, 7200),
-    "xen-shadow-core2duo": (["full"], xen("pv,pvhmini,pvh,hvmdisk", "xen-shadow") + ["-cpu", "core2duo"], XEN_MARKS, 7200),
+    "xen-shadow-core2duo": (["full"], xen("pvhmini,pvh,hvmdisk,hvm", "xen-shadow") + ["-cpu", "core2duo"], XEN_MARKS, 7200),
     "xen-shadow-opteron-f": (["full"], xen("pv,pvhmini,pvh,hvmdisk", "xen-shadow") + ["-cpu", "opteron-f"], XEN_MARKS, 7200),
     "xen-iso": (["full"], ["-cdrom", f"{IMAGES}/xen.iso", "-boot", "d", "-m", "4G"], [r"GRUB loading"] + XEN_MARKS, 7200),
+    "memtest": (["full"], ["-kernel", "/boot/memtest86+x64.bin", "-append", "console=ttyS0,115200", "-m", "64",
+                           "-screendump", "{screen}"], [r"Memtest86\+ v6", MEMTEST_PASS], 1800, MEMTEST_PASS),
+    "memtest-iso": (["full"], ["-cdrom", "/usr/lib/memtest86+/memtest86+x64.iso", "-m", "64", "-screendump", "{screen}"],
+                    [r"Memtest86\+ v6", r"Memory +: +6[0-9]MB", r"Pass: +[0-9]+ +Errors: 0\b"], 120, None),
     "kvm-westmere": (["full"], kvm("real,long,linux") + ["-cpu", "Westmere"], [r"MISSION-OK"], 3600),
     "kvm-core2duo": (["full"], kvm("real,long,linux") + ["-cpu", "core2duo"], [r"MISSION-OK"], 3600),
     "kvm-barcelona": (["full"], kvm("real,long,linux") + ["-cpu", "barcelona"], [r"MISSION-OK"], 3600),
@@ -57,34 +73,87 @@ CASES = {
 }
 
 
+def lines_of(stream, deadline):
+    """The console's lines as they come, until it closes or the time is up; a cursor position begins a new line, other
+    escape sequences are dropped."""
+    text, shown = "", set()
+    while select.select([stream], [], [], max(0, deadline - time.monotonic()))[0]:
+        chunk = os.read(stream.fileno(), 65536)
+        if not chunk:
+            break
+        text += chunk.decode("latin1")
+        text = re.sub(r"\x1b\[\d+;\d+H", "\v", text)
+        text = re.sub(r"\x1b\[[\d;?]*[A-GI-Za-z]", "", text)
+        *lines, text = re.split(r"(?<=[\n\v])", text)
+        for line in lines:
+            # Screens are repainted over and over: each text once.
+            if line.endswith("\n") or line not in shown:
+                yield line.rstrip()
+            if line.endswith("\v"):
+                shown.add(line)
+    yield text.rstrip()
+
+
+class Watch:
+    """What has been seen, and what should have been."""
+
+    def __init__(self, expected):
+        self.waiting = {pattern: re.compile(pattern) for pattern in expected}
+        self.bad = [re.compile(p) for p in OOPS]
+        self.problems = []
+
+    def look(self, line):
+        for pattern in [p for p, r in self.waiting.items() if r.search(line)]:
+            del self.waiting[pattern]
+        self.problems += [line for r in self.bad if r.search(line)]
+
+
+def stop(process):
+    """Ends a running machine; it writes its screen then."""
+    process.terminate()
+    try:
+        process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def run(name, extra):
-    _, options, expected, limit = CASES[name]
+    _, options, expected, limit, *ends = CASES[name]
+    screen = tempfile.NamedTemporaryFile(prefix="screen-", suffix=".txt")
+    options = [screen.name if o == "{screen}" else o for o in options]
     command = [RINGMINUS, *options, "-nodefaults", "-serial", "stdio", "-no-reboot", "-d", "hash", *extra]
-    waiting = {pattern: re.compile(pattern) for pattern in expected}
-    bad = [re.compile(p) for p in OOPS]
+    watch = Watch(expected)
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
-    problems = []
+    ended_here = late = False
     try:
-        for raw in process.stdout:
-            line = raw.decode("latin1").rstrip()
-            now = time.monotonic() - start
-            print(f"{now:8.2f} {line}", flush=True)
-            for pattern in [p for p, r in waiting.items() if r.search(line)]:
-                del waiting[pattern]
-            problems += [line for r in bad if r.search(line)]
-            if now > limit:
-                problems.append(f"not finished after {limit} s")
+        for line in lines_of(process.stdout, start + limit):
+            print(f"{time.monotonic() - start:8.2f} {line}", flush=True)
+            watch.look(line)
+            ended_here = any(pattern and re.search(pattern, line) for pattern in ends)
+            if ended_here:
                 break
+        late = time.monotonic() - start >= limit
+        if not ended_here and not late:
+            process.wait(timeout=60)
     finally:
-        process.kill()
-        process.wait()
-    if process.returncode not in (0, -9):
-        problems.append(f"exit code {process.returncode}")
-    problems += [f"never seen: {pattern}" for pattern in waiting]
+        if process.poll() is None:
+            stop(process)
+    if late and ends != [None]:
+        watch.problems.append(f"not finished after {limit} s")
+    for line in open(screen.name, encoding="utf-8"):
+        print(f"  screen {line.rstrip()}")
+        watch.look(line)
+    if process.returncode != (143 if ended_here or late else 0):
+        watch.problems.append(f"exit code {process.returncode}")
+    problems = watch.problems + [f"never seen: {pattern}" for pattern in watch.waiting]
     for p in problems:
         print(f"{name}: {p}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{name}: {'FAILED' if problems else 'passed'}, {used.ru_utime + used.ru_stime:.0f} CPU seconds, "
+          f"{time.monotonic() - start:.0f} s")
     return 1 if problems else 0
 
 
