@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -15,12 +16,12 @@ struct Name {
 constexpr Name kNames[] = {
     {"int", Item::kInt},          {"guest_errors", Item::kGuestErrors},
     {"unimp", Item::kUnimp},      {"cpu_reset", Item::kCpuReset},
-    {"in_asm", Item::kInAsm},     {"exec", Item::kExec},
-    {"mmu", Item::kMmu},          {"hash", Item::kHash},
+    {"in_asm", Item::kInAsm},     {"hash", Item::kHash},
 };
 
 u32 g_enabled = 0;
 std::FILE* g_file = nullptr;  // null means stderr
+int g_error = 0;              // the first failure to write to g_file
 
 }  // namespace
 
@@ -55,11 +56,22 @@ bool open_file(const char* path) {
     return true;
 }
 
+bool failed() { return g_error != 0; }
+
+bool close_file() {
+    if (!g_file) return true;
+    if (std::fclose(g_file) != 0 && g_error == 0) g_error = errno;
+    g_file = nullptr;
+    errno = g_error;
+    return g_error == 0;
+}
+
 void write(Item item, const char* format, ...) {
     if (!enabled(item)) return;
     va_list args;
     va_start(args, format);
-    std::vfprintf(g_file ? g_file : stderr, format, args);
+    if (std::vfprintf(g_file ? g_file : stderr, format, args) < 0 && g_file && g_error == 0)
+        g_error = errno;
     va_end(args);
 }
 

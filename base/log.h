@@ -12,9 +12,7 @@ enum class Item : u32 {
     kUnimp = 1 << 2,        // a feature a guest asked for that the model does not have
     kCpuReset = 1 << 3,
     kInAsm = 1 << 4,        // guest code, disassembled, as blocks are decoded
-    kExec = 1 << 5,         // one line per executed block
-    kMmu = 1 << 6,
-    kHash = 1 << 7,         // print the run's hash when the machine ends
+    kHash = 1 << 5,         // print the run's hash when the machine ends
 };
 
 bool enabled(Item item);
@@ -23,6 +21,10 @@ void enable(Item item);
 bool enable_list(const char* list, const char** bad);
 // Redirects output to a file; false if it cannot be opened (errno tells why).
 bool open_file(const char* path);
+// True once a line could not be written to that file.
+bool failed();
+// Writes out and closes that file; false if anything of it was lost (errno tells why).
+bool close_file();
 
 [[gnu::format(printf, 2, 3)]] void write(Item item, const char* format, ...);
 // Always shown, prefixed "ringminus: ", on stderr.

@@ -13,6 +13,14 @@ namespace rm::frontends {
 
 using platform::PcExit;
 
+namespace {
+
+std::unexpected<Error> in_option(const char* option, const Error& error) {
+    return fail("%s: %s", option, error.message.c_str());
+}
+
+}  // namespace
+
 Machine::~Machine() = default;
 
 Result<std::unique_ptr<Machine>> Machine::create(const Options& options) {
@@ -62,7 +70,7 @@ Result<void> Machine::build() {
                                    [this](const platform::CpuPlace& place) { return make_cpu(place); });
     if (!pc) return std::unexpected(pc.error());
     pc_ = std::move(*pc);
-    return {};
+    return open_screendump();
 }
 
 Result<void> Machine::add_serials(platform::PcConfig& config) {
@@ -71,9 +79,12 @@ Result<void> Machine::add_serials(platform::PcConfig& config) {
     for (std::size_t n = 0; n < specs.size(); ++n) {
         if (specs[n] == "none") continue;
         auto backend = platform::make_char_backend(specs[n]);
-        if (!backend) return std::unexpected(backend.error());
+        if (!backend) return in_option("-serial", backend.error());
         if (auto* mux = dynamic_cast<platform::CharMux*>(backend->get()))
-            mux->set_actions({[this] { pc_->request_quit(); },
+            mux->set_actions({[this] {
+                                  quit_ = true;
+                                  pc_->request_quit();
+                              },
                               [this, n] { pc_->send_break(static_cast<unsigned>(n)); },
                               [this] { (void)pc_->flush_disks(); }});
         if (auto note = (*backend)->note(); !note.empty())
@@ -83,7 +94,7 @@ Result<void> Machine::add_serials(platform::PcConfig& config) {
     }
     if (options_.debugcon.empty()) return {};
     auto backend = platform::make_char_backend(options_.debugcon);
-    if (!backend) return std::unexpected(backend.error());
+    if (!backend) return in_option("-debugcon", backend.error());
     for (u16 port : {u16{0x402}, u16{0xE9}}) config.debug_consoles.push_back({port, backend->get()});
     backends_.push_back(std::move(*backend));
     return {};
@@ -127,9 +138,24 @@ std::unique_ptr<Processor> Machine::make_cpu(const platform::CpuPlace& place) {
 }
 
 void Machine::poll(std::atomic<bool>& report) {
-    for (auto& backend : backends_) backend->poll();
+    for (auto& backend : backends_) {
+        backend->poll();
+        if (failure_.empty()) failure_ = backend->failure();
+    }
+    if (!failure_.empty() || log::failed()) pc_->request_quit();
     if (report.exchange(false)) tracing_->report();
     if (tracing_->failed()) pc_->request_quit();
+}
+
+// Only the host can change something now: waits for input, a little while, without using the host's
+// CPU. False: no input can come.
+bool Machine::wait_for_input(std::atomic<bool>& report) {
+    std::vector<pollfd> fds;
+    for (auto& b : backends_)
+        if (b->poll_fd() >= 0) fds.push_back({b->poll_fd(), POLLIN, 0});
+    ::poll(fds.data(), fds.size(), 200);
+    poll(report);
+    return !fds.empty();
 }
 
 int Machine::run(const std::atomic<bool>& interrupt, std::atomic<bool>& report) {
@@ -137,23 +163,21 @@ int Machine::run(const std::atomic<bool>& interrupt, std::atomic<bool>& report) 
     PcExit exit;
     for (;;) {
         exit = pc_->run(interrupt);
-        const bool stays = options_.no_shutdown && exit.kind == PcExit::Kind::kPowerOff;
-        const bool input = std::any_of(backends_.begin(), backends_.end(),
-                                       [](const auto& b) { return b->poll_fd() >= 0; });
-        if (!stays && !(exit.kind == PcExit::Kind::kIdleForever && input)) break;
-        // Only the host can wake the guest now: wait for input without using the host's CPU.
-        std::vector<pollfd> fds;
-        for (auto& b : backends_)
-            if (b->poll_fd() >= 0) fds.push_back({b->poll_fd(), POLLIN, 0});
-        ::poll(fds.data(), fds.size(), 200);
-        poll(report);
-        if (interrupt) {
-            exit.kind = PcExit::Kind::kInterrupted;
-            break;
-        }
+        const bool off = options_.no_shutdown && exit.kind == PcExit::Kind::kPowerOff;
+        const bool idle = exit.kind == PcExit::Kind::kIdleForever && wait_for_input(report);
+        while (off && !interrupt && !quit_) wait_for_input(report);
+        if (interrupt) exit.kind = PcExit::Kind::kInterrupted;
+        if (interrupt || !idle) break;
     }
-    for (auto& backend : backends_) backend->flush();
     int code = exit_code(exit);
+    for (auto& backend : backends_) {
+        backend->flush();
+        if (failure_.empty()) failure_ = backend->failure();
+    }
+    if (!failure_.empty()) {
+        log::warn("%s", failure_.c_str());
+        code = 1;
+    }
     if (auto flushed = pc_->flush_disks(); !flushed) {
         log::warn("%s", flushed.error().message.c_str());
         code = 1;
@@ -177,17 +201,22 @@ int Machine::exit_code(const PcExit& exit) {
             log::warn("the guest is idle for ever: all processors are halted with nothing to wake them "
                       "(processor 0 at rip %llx)", static_cast<unsigned long long>(cpus_[0]->rip));
             return 4;
-        case PcExit::Kind::kInterrupted: return 130;
+        case PcExit::Kind::kInterrupted: return kInterruptedCode;
         default: return 0;
     }
 }
 
+// At start-up: a path that cannot be written shows before the run, not after it.
+Result<void> Machine::open_screendump() {
+    if (options_.screendump.empty()) return {};
+    screendump_.reset(std::fopen(options_.screendump.c_str(), "w"));
+    if (!screendump_) return fail("-screendump %s: %m", options_.screendump.c_str());
+    return {};
+}
+
 Result<void> Machine::dump_screen() {
+    if (!screendump_) return {};
     const std::string& path = options_.screendump;
-    if (path.empty()) return {};
-    if (!pc_->vga()) return fail("-screendump %s: the machine has no display (-vga none)", path.c_str());
-    std::FILE* file = std::fopen(path.c_str(), "w");
-    if (!file) return fail("-screendump %s: %m", path.c_str());
     std::vector<u8> data;
     if (path.ends_with(".ppm")) {
         data = platform::ppm(pc_->vga()->picture());
@@ -195,8 +224,8 @@ Result<void> Machine::dump_screen() {
         const std::string text = pc_->vga()->text();
         data.assign(text.begin(), text.end());
     }
-    const bool written = std::fwrite(data.data(), 1, data.size(), file) == data.size();
-    if (std::fclose(file) != 0 || !written) return fail("-screendump %s: %m", path.c_str());
+    const bool written = std::fwrite(data.data(), 1, data.size(), screendump_.get()) == data.size();
+    if (std::fclose(screendump_.release()) != 0 || !written) return fail("-screendump %s: %m", path.c_str());
     return {};
 }
 

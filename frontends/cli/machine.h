@@ -2,6 +2,7 @@
 // serial ports, traces. Owns everything; runs it and turns the way it ended into an exit code.
 #pragma once
 #include <atomic>
+#include <cstdio>
 #include <memory>
 #include <vector>
 
@@ -12,6 +13,9 @@
 #include "platform/machine/pc.h"
 
 namespace rm::frontends {
+
+// run()'s result when `interrupt` ended it.
+inline constexpr int kInterruptedCode = -1;
 
 class Machine {
 public:
@@ -27,8 +31,14 @@ private:
     Result<void> add_drives(platform::PcConfig& config);
     std::unique_ptr<Processor> make_cpu(const platform::CpuPlace& place);
     void poll(std::atomic<bool>& report);
+    bool wait_for_input(std::atomic<bool>& report);
     int exit_code(const platform::PcExit& exit);
+    Result<void> open_screendump();
     Result<void> dump_screen();
+
+    struct FileCloser {
+        void operator()(std::FILE* file) const { std::fclose(file); }
+    };
 
     Options options_;
     cpu::Model model_;
@@ -37,6 +47,9 @@ private:
     std::vector<std::unique_ptr<platform::CharBackend>> backends_;
     std::vector<cpu::Cpu*> cpus_;
     std::unique_ptr<platform::Pc> pc_;
+    std::unique_ptr<std::FILE, FileCloser> screendump_;
+    bool quit_ = false;     // asked for at the terminal
+    std::string failure_;  // of a backend, while running
 };
 
 }  // namespace rm::frontends

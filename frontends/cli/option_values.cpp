@@ -48,7 +48,7 @@ Result<u64> parse_memory_size(std::string_view option, std::string_view text) {
     unsigned shift = 20;
     if (!digits.empty()) {
         switch (digits.back()) {
-            case 'b': case 'B': shift = 0; digits.remove_suffix(1); break;
+            case 'b': case 'B': if (digits.starts_with("0x")) break; shift = 0; digits.remove_suffix(1); break;
             case 'k': case 'K': shift = 10; digits.remove_suffix(1); break;
             case 'm': case 'M': shift = 20; digits.remove_suffix(1); break;
             case 'g': case 'G': shift = 30; digits.remove_suffix(1); break;
@@ -74,39 +74,59 @@ Result<bool> parse_on_off(std::string_view option, std::string_view text) {
 Result<u64> parse_date(std::string_view text) {
     if (text.find('-') == std::string_view::npos)
         return parse_number("-rtc base=", text, 0, 4102444800ull);
-    int f[6] = {0, 1, 1, 0, 0, 0};
-    char tail = 0;
-    const std::string copy(text);
-    const int got = std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%c", &f[0], &f[1], &f[2], &f[3],
-                                &f[4], &f[5], &tail);
-    const std::chrono::year_month_day day{std::chrono::year{f[0]},
-                                          std::chrono::month{static_cast<unsigned>(f[1])},
-                                          std::chrono::day{static_cast<unsigned>(f[2])}};
-    if ((got != 3 && got != 6) || !day.ok() || f[0] < 1970 || f[0] > 2099 || f[3] < 0 || f[3] > 23 ||
-        f[4] < 0 || f[4] > 59 || f[5] < 0 || f[5] > 59)
-        return fail("-rtc base=%s: use YYYY-MM-DD, YYYY-MM-DDThh:mm:ss (UTC, 1970 to 2099) or seconds "
-                    "since 1970", copy.c_str());
+    // Every character by its place: sscanf would take blanks, signs and anything behind the date.
+    constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:dd";
+    bool good = text.size() == 10 || text.size() == kForm.size();
+    unsigned f[6] = {0, 1, 1, 0, 0, 0}, field = 0, value = 0;
+    for (std::size_t n = 0; good && n < text.size(); ++n) {
+        if (kForm[n] != 'd') {
+            good = text[n] == kForm[n];
+            value = 0;
+            ++field;
+            continue;
+        }
+        good = text[n] >= '0' && text[n] <= '9';
+        f[field] = value = value * 10 + static_cast<unsigned>(text[n] - '0');
+    }
+    const std::chrono::year_month_day day{std::chrono::year{static_cast<int>(f[0])},
+                                          std::chrono::month{f[1]}, std::chrono::day{f[2]}};
+    if (!good || !day.ok() || f[0] < 1970 || f[0] > 2099 || f[3] > 23 || f[4] > 59 || f[5] > 59)
+        return fail("-rtc base=%.*s: use YYYY-MM-DD, YYYY-MM-DDThh:mm:ss (UTC, 1970 to 2099) or "
+                    "seconds since 1970", static_cast<int>(text.size()), text.data());
     const auto days = std::chrono::sys_days(day).time_since_epoch().count();
-    return static_cast<u64>(days) * 86400 + static_cast<u64>(f[3] * 3600 + f[4] * 60 + f[5]);
+    return static_cast<u64>(days) * 86400 + f[3] * 3600 + f[4] * 60 + f[5];
 }
+
+namespace {
+
+// Levenshtein distance, without regard to case.
+std::size_t distance(std::string_view word, std::string_view name) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    std::vector<std::size_t> row(name.size() + 1);
+    std::iota(row.begin(), row.end(), 0);
+    for (std::size_t a = 1; a <= word.size(); ++a) {
+        std::size_t diagonal = row[0];
+        row[0] = a;
+        for (std::size_t b = 1; b <= name.size(); ++b) {
+            const std::size_t change = diagonal + (lower(word[a - 1]) != lower(name[b - 1]));
+            diagonal = row[b];
+            row[b] = std::min({row[b] + 1, row[b - 1] + 1, change});
+        }
+    }
+    return row.back();
+}
+
+}  // namespace
 
 std::string nearest(std::string_view word, const std::vector<std::string>& names) {
     std::string best;
-    std::size_t best_distance = ~std::size_t{0};
+    std::size_t best_cost = ~std::size_t{0};
     for (const std::string& name : names) {
-        std::vector<std::size_t> row(name.size() + 1);
-        std::iota(row.begin(), row.end(), 0);
-        for (std::size_t a = 1; a <= word.size(); ++a) {
-            std::size_t diagonal = row[0];
-            row[0] = a;
-            for (std::size_t b = 1; b <= name.size(); ++b) {
-                const std::size_t change = diagonal + (word[a - 1] != name[b - 1]);
-                diagonal = row[b];
-                row[b] = std::min({row[b] + 1, row[b - 1] + 1, change});
-            }
-        }
-        if (row.back() < best_distance) {
-            best_distance = row.back();
+        // A word of more than 64 bytes is like nothing: no need to compare all of it.
+        std::size_t cost = 2 * distance(word.substr(0, 64), name);
+        if (word.size() > 1 && name.starts_with(word)) cost = std::min<std::size_t>(cost, 1);
+        if (cost < best_cost) {
+            best_cost = cost;
             best = name;
         }
     }

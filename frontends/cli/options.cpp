@@ -18,16 +18,23 @@ struct Row {
     Parse parse;
 };
 
-// Applies each key=value of a list; `apply` returns false for an unknown key.
+// Properties that mean "on" without a value; every other one needs one.
+constexpr std::string_view kFlags[] = {"readonly", "read-only", "snapshot", "menu", "strict"};
+
+// Applies each key=value of a list from element `skip` on.
 template <class Apply>
 Status each_property(const char* option, const std::string& text, std::size_t skip,
                      const std::vector<std::string>& known, Apply apply) {
     const auto properties = split_properties(text);
     for (std::size_t n = skip; n < properties.size(); ++n) {
         const Property& p = properties[n];
+        if (known.empty()) return fail("%s: it has no properties, so not '%s'", option, p.key.c_str());
         if (std::find(known.begin(), known.end(), p.key) == known.end())
             return fail("%s: unknown property '%s' (the nearest is '%s')", option, p.key.c_str(),
                         nearest(p.key, known).c_str());
+        const bool flag = std::find(std::begin(kFlags), std::end(kFlags), p.key) != std::end(kFlags);
+        if (p.value.empty() && (p.has_value || !flag))
+            return fail("%s: property '%s' needs a value", option, p.key.c_str());
         if (Status s = apply(p); !s) return s;
     }
     return {};
@@ -55,7 +62,8 @@ Status only(const char* option, const std::string& value, const std::vector<std:
 Status parse_machine(Options&, const std::string& v) {
     const auto p = split_properties(v);
     std::string type = p.empty() ? "" : p[0].key == "type" ? p[0].value : p[0].key;
-    if (Status s = only("-machine", type, {"pc", "pc-i440fx", "accel"}); !s) return s;
+    if (type != "accel")
+        if (Status s = only("-machine", type, {"pc", "pc-i440fx"}); !s) return s;
     return each_property("-machine", v, type == "accel" ? 0 : 1, {"accel"}, [](const Property& q) {
         return only("-machine accel=", q.value, {"interp"});
     });
@@ -64,19 +72,34 @@ Status parse_machine(Options&, const std::string& v) {
 Status parse_smp(Options& o, const std::string& v) {
     const auto p = split_properties(v);
     const std::string first = p[0].has_value ? "" : p[0].key;
+    unsigned count = 0, cores = 0, most = 8;
     if (!first.empty())
-        if (Status s = assign(o.processors, parse_number("-smp", first, 1, 8)); !s) return s;
-    return each_property("-smp", v, first.empty() ? 0 : 1,
-                         {"cpus", "cores", "sockets", "threads", "maxcpus"}, [&](const Property& q) {
-        if (q.key == "cpus") return assign(o.processors, parse_number("-smp cpus=", q.value, 1, 8));
+        if (Status s = assign(count, parse_number("-smp", first, 1, 8)); !s) return s;
+    Status s = each_property("-smp", v, first.empty() ? 0 : 1,
+                             {"cpus", "cores", "sockets", "threads", "maxcpus"}, [&](const Property& q) {
         unsigned n = 0;
-        if (Status s = assign(n, parse_number("-smp " + q.key + "=", q.value, 1, 8)); !s) return s;
+        if (Status r = assign(n, parse_number("-smp " + q.key + "=", q.value, 1, 8)); !r) return r;
+        if (q.key == "cpus") count = n;
+        if (q.key == "cores") cores = n;
+        if (q.key == "maxcpus") most = n;
         if ((q.key == "sockets" || q.key == "threads") && n != 1)
             return Status(fail("-smp %s=%u: the machine has one socket of single-threaded cores",
                                q.key.c_str(), n));
-        if (q.key == "cores" && n > 1) o.processors = std::max(o.processors, n);
         return Status{};
     });
+    if (!s) return s;
+    if (count && cores && count != cores)
+        return fail("-smp %s: %u processors are not %u cores of one socket", v.c_str(), count, cores);
+    o.processors = count ? count : std::max(cores, 1u);
+    if (o.processors > most)
+        return fail("-smp %s: more processors than maxcpus=%u", v.c_str(), most);
+    return {};
+}
+
+Status parse_memory(Options& o, const std::string& v) {
+    const auto p = split_properties(v);
+    if (p.size() > 1) return fail("-m %s: memory cannot be added later, so only a size", v.c_str());
+    return assign(o.ram_bytes, parse_memory_size("-m", p[0].key == "size" ? p[0].value : v));
 }
 
 Status add_drive(Options& o, const std::string& file, int index, const char* media) {
@@ -236,10 +259,7 @@ constexpr Row kRows[] = {
          return {};
      }},
     {"m", "SIZE", "guest memory, in MiB or with K, M, G (default 128M)",
-     [](Options& o, const std::string& v) -> Status {
-         const auto p = split_properties(v);
-         return assign(o.ram_bytes, parse_memory_size("-m", p[0].key == "size" ? p[0].value : p[0].key));
-     }},
+     parse_memory},
     {"smp", "N", "1 to 8 processors", parse_smp},
     {"kernel", "FILE", "multiboot 1/2, Linux bzImage or PVH ELF to start", set_string<&Options::kernel>},
     {"initrd", "FILES", "initial ramdisk, or modules \"file args,file args\" (,, for a comma)",
@@ -280,8 +300,9 @@ constexpr Row kRows[] = {
     {"device", "isa-debug-exit,iobase=P,iosize=N | pc-testdev", "a device for test programs", parse_device},
     {"no-reboot", nullptr, "end instead of rebooting", set_flag<&Options::no_reboot>},
     {"no-shutdown", nullptr, "stop but stay when the guest powers off", set_flag<&Options::no_shutdown>},
-    {"S", nullptr, "start paused", set_flag<&Options::start_paused>},
-    {"d", "ITEMS", "log: int,guest_errors,unimp,cpu_reset,in_asm,exec,mmu,hash", set_string<&Options::log_items>},
+    {"S", nullptr, "stop (SIGSTOP) before the first instruction; 'fg' or 'kill -CONT' goes on",
+     set_flag<&Options::start_paused>},
+    {"d", "ITEMS", "log: int,guest_errors,unimp,cpu_reset,in_asm,hash", set_string<&Options::log_items>},
     {"D", "FILE", "where the log goes (default stderr)", set_string<&Options::log_file>},
     {"rtc", "base=DATE", "date of the clock at the start (default 2024-01-01, the same in every run)", parse_rtc},
     {"icount", "shift=N", "one instruction takes 2^N ns of virtual time (default 2)", parse_icount},
@@ -303,6 +324,12 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
+std::vector<std::string> option_names() {
+    std::vector<std::string> names;
+    for (const Row& r : kRows) names.emplace_back(r.name);
+    return names;
+}
+
 Result<Options> parse_options(int argc, const char* const* argv) {
     Options o;
     for (int n = 1; n < argc; ++n) {
@@ -313,21 +340,23 @@ Result<Options> parse_options(int argc, const char* const* argv) {
         const Row* row = std::find_if(std::begin(kRows), std::end(kRows),
                                       [&](const Row& r) { return name == r.name; });
         if (row == std::end(kRows)) {
-            std::vector<std::string> names;
-            for (const Row& r : kRows) names.emplace_back(r.name);
-            return fail("unknown option '%s'; the nearest is '-%s' (-help lists all)", given.c_str(),
-                        nearest(name, names).c_str());
+            const std::string best = nearest(name.substr(0, name.find('=')), option_names());
+            if (name.starts_with(best + "="))
+                return fail("'%s': the value of -%s is the next word, without '='", given.c_str(), best.c_str());
+            return fail("unknown option '%s'; the nearest is '-%s' (-help lists all)", given.c_str(), best.c_str());
         }
         std::string value;
         if (row->argument) {
             if (++n >= argc) return fail("-%s needs a value: %s", row->name, row->argument);
             value = argv[n];
-            if (value.empty() && name != "append") return fail("-%s: the value is empty (%s)", row->name, row->argument);
+            if (value.empty() && name != "append" && name != "name") return fail("-%s: the value is empty (%s)", row->name, row->argument);
         }
         if (Status s = row->parse(o, value); !s) return std::unexpected(s.error());
     }
     if (o.kernel.empty() && (!o.initrd.empty() || !o.append.empty()))
         return fail("%s needs -kernel FILE", o.initrd.empty() ? "-append" : "-initrd");
+    if (!o.screendump.empty() && !o.vga)
+        return fail("-screendump %s: -vga none leaves no screen to dump", o.screendump.c_str());
     return o;
 }
 
@@ -339,8 +368,9 @@ std::string help_text() {
         left += left.size() < 30 ? std::string(30 - left.size(), ' ') : "\n" + std::string(30, ' ');
         text += left + " " + r.help + "\n";
     }
-    text += "\nExit codes: 0 the guest powered off or -help; 1 wrong options or files; 3 the guest shut down by a triple\n"
-            "fault (-no-reboot); 4 the guest is idle for ever; (v << 1) | 1 isa-debug-exit wrote v; 130 interrupted.\n";
+    text += "\nExit codes: 0 the guest powered off or reset (-no-reboot); 1 wrong options or files, or an output that could\n"
+            "not be written; 3 the guest shut down by a triple fault (-no-reboot); 4 the guest is idle for ever;\n"
+            "(v << 1) | 1 isa-debug-exit wrote v; 130 SIGINT; 143 SIGTERM.\n";
     return text;
 }
 

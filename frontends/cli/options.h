@@ -19,8 +19,8 @@ struct DriveOption {
 };
 
 struct DebugExitOption {
-    u16 iobase = 0xF4;
-    u16 iosize = 4;
+    u16 iobase = 0x501;  // QEMU's defaults
+    u16 iosize = 2;
 };
 
 struct TraceOption {
@@ -64,5 +64,7 @@ struct Options {
 // Errors are one line: they name the option, the value and the remedy (the nearest option).
 Result<Options> parse_options(int argc, const char* const* argv);
 std::string help_text();
+// Every option's name without its dash, in the order of the help text.
+std::vector<std::string> option_names();
 
 }  // namespace rm::frontends

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <map>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -30,6 +31,7 @@ struct Tracing::Parts {
     std::vector<std::unique_ptr<Statistic>> statistics;
     std::unique_ptr<trace::SingleStep> single_step;
     std::unique_ptr<trace::RunHash> hash;
+    std::vector<const cpu::Cpu*> cpus;
 
     Result<std::shared_ptr<trace::OutputFile>> open(const std::string& path) {
         if (auto known = files.find(path); known != files.end()) return known->second;
@@ -85,12 +87,20 @@ Result<std::unique_ptr<Tracing>> Tracing::create(const Options& options) {
 vt::common::TraceSink* Tracing::sink() { return &parts_->fanout; }
 
 void Tracing::attach(cpu::Cpu& cpu) {
+    parts_->cpus.push_back(&cpu);
     if (parts_->single_step) cpu.insn_observer = parts_->single_step.get();
     if (parts_->hash || log::enabled(log::Item::kInt)) cpu.event_observer = this;
 }
 
 void Tracing::on_output(const char* device, std::span<const u8> bytes) {
     if (parts_->hash) parts_->hash->on_output(device, bytes);
+    if (log::enabled(log::Item::kCpuReset) && std::string_view(device) == "reset")
+        for (const cpu::Cpu* cpu : parts_->cpus)  // as they are before it
+            log::write(log::Item::kCpuReset, "cpu%u tick %llu: reset at %04x:%llx cr0 %llx cr3 %llx\n",
+                       cpu->config.index, static_cast<unsigned long long>(cpu->ticks()),
+                       cpu->seg[cpu::kCs].selector, static_cast<unsigned long long>(cpu->rip),
+                       static_cast<unsigned long long>(cpu->cr0),
+                       static_cast<unsigned long long>(cpu->cr3));
 }
 
 void Tracing::on_delivery(const cpu::Cpu& cpu, const cpu::Event& event) {

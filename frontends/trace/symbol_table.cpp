@@ -92,7 +92,7 @@ Result<void> SymbolReader::check_magic() {
 }
 
 Result<void> SymbolReader::open() {
-    file_.fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    file_.fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file_.fd < 0) return bad(std::strerror(errno));
     struct stat info;
     if (::fstat(file_.fd, &info) != 0) return bad(std::strerror(errno));

@@ -59,7 +59,7 @@ Result<std::unique_ptr<CharBackend>> make_file(View spec, View rest) {
     const int fd =
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
     if (fd < 0) return fail("'file:%s': cannot write: %s", path.c_str(), std::strerror(errno));
-    return std::make_unique<FdBackend>(-1, fd, true);
+    return std::make_unique<FdBackend>(-1, fd, true, "'file:" + path + "'");
 }
 
 Result<std::unique_ptr<CharBackend>> make_socket(View spec, View rest, bool tcp) {

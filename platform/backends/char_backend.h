@@ -28,6 +28,9 @@ public:
     // One line for the user where there is something to know ("/dev/pts/3"), else empty.
     virtual std::string note() const { return {}; }
 
+    // One line that names the backend and the cause once output was lost for good, else empty.
+    virtual std::string failure() const { return {}; }
+
     // The device: takes one byte; `room` tells how many it would take now.
     struct Receiver {
         std::function<size_t()> room;
@@ -72,6 +75,7 @@ public:
     void flush() override;
     void poll() override;
     int poll_fd() const override;
+    std::string failure() const override { return terminal_->failure(); }
 
 private:
     class User;

@@ -50,6 +50,16 @@ void FdBackend::flush() {
     used_ = 0;
 }
 
+void FdBackend::output_failed() {
+    error_ = errno;
+    if (owns_ && out_ != in_) ::close(out_);
+    out_ = -1;
+}
+
+std::string FdBackend::failure() const {
+    return error_ ? name_ + ": " + std::strerror(error_) : std::string();
+}
+
 void FdBackend::read_input() {
     std::array<u8, 256> bytes;
     // Only as much as the device takes now: the rest waits in the host's buffer.
@@ -88,7 +98,7 @@ void restore_terminal() {
 
 class Stdio final : public FdBackend {
 public:
-    Stdio() : FdBackend(STDIN_FILENO, STDOUT_FILENO, false) {}
+    Stdio() : FdBackend(STDIN_FILENO, STDOUT_FILENO, false, "standard output") {}
     ~Stdio() override {
         flush();
         restore_terminal();
@@ -117,8 +127,8 @@ void make_terminal_raw(bool signals) {
 
 class Pty final : public FdBackend {
 public:
-    Pty(int master, int slave, std::string name)
-        : FdBackend(master, master, true), slave_(slave), name_(std::move(name)) {}
+    Pty(int master, int slave, const std::string& name)
+        : FdBackend(master, master, true, name), slave_(slave), name_(name) {}
     ~Pty() override { ::close(slave_); }
     std::string note() const override { return "char device redirected to " + name_; }
 

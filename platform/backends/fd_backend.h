@@ -11,7 +11,9 @@ namespace rm::platform {
 
 class FdBackend : public CharBackend {
 public:
-    FdBackend(int in_fd, int out_fd, bool owns) : in_(in_fd), out_(out_fd), owns_(owns) {}
+    // name: for failure()
+    FdBackend(int in_fd, int out_fd, bool owns, std::string name = {})
+        : in_(in_fd), out_(out_fd), owns_(owns), name_(std::move(name)) {}
     ~FdBackend() override;
     FdBackend(const FdBackend&) = delete;
     FdBackend& operator=(const FdBackend&) = delete;
@@ -20,11 +22,13 @@ public:
     void flush() override;
     void poll() override;
     int poll_fd() const override { return in_; }
+    std::string failure() const override;
 
 protected:
-    // End of input or a broken output. The default forgets the descriptor.
+    // End of input or a broken output (errno tells why). The default forgets the descriptor; a lost
+    // output is then a failure().
     virtual void input_ended() { in_ = -1; }
-    virtual void output_failed() { out_ = -1; }
+    virtual void output_failed();
     // False: output is thrown away instead of waited for while the reader is slow.
     virtual bool may_block() const { return true; }
 
@@ -35,6 +39,8 @@ private:
     void read_input();
 
     bool owns_;
+    std::string name_;
+    int error_ = 0;
     size_t used_ = 0;
     std::array<u8, 4096> buffer_;
 };

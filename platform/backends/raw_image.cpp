@@ -92,7 +92,8 @@ Result<u64> image_bytes(int fd, const std::string& path) {
 Result<std::unique_ptr<BlockDevice>> open_raw_image(const std::string& path,
                                                     const RawImageOptions& options) {
     const bool read_only = options.read_only || options.snapshot;
-    const int fd = ::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    // Non-blocking: opening a pipe would wait for its writer; files and disks do not care.
+    const int fd = ::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         const int error = errno;
         const bool may_try_read_only = !read_only && (error == EACCES || error == EROFS);

@@ -44,7 +44,8 @@ Result<std::vector<u8>> read_open(const char* what, const std::string& path, int
 }  // namespace
 
 Result<std::vector<u8>> read_host_file(const char* what, const std::string& path, u64 limit) {
-    const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    // Non-blocking: opening a pipe would wait for its writer; regular files do not care.
+    const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (file.fd < 0) return fail("%s '%s': %s", what, path.c_str(), std::strerror(errno));
     return read_open(what, path, file.fd, limit);
 }
