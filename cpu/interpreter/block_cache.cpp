@@ -9,6 +9,7 @@ BlockCache::BlockCache(Cpu& cpu)
     : cpu_(cpu),
       decoder_(cpu.model),
       hash_(1u << kHashBits, nullptr),
+      remembered_(1u << kRememberedBits),
       arena_(std::make_unique_for_overwrite<u8[]>(kArenaBytes)) {}
 
 BlockCache::~BlockCache() = default;
@@ -54,6 +55,26 @@ Block* BlockCache::allocate(unsigned insns) {
     return b;
 }
 
+Decoder::Status BlockCache::decode(std::span<const u8> bytes, u16 offset, Insn& out) {
+    const u64 rip = cpu_.rip + offset;
+    Remembered& r = remembered_[(rip ^ (rip >> kRememberedBits)) & (remembered_.size() - 1)];
+    if (r.insn.fn && r.rip == rip && r.mode == cpu_.mode && r.insn.length <= bytes.size() &&
+        !std::memcmp(r.bytes, bytes.data(), r.insn.length)) {
+        out = r.insn;
+        out.offset = offset;
+        return Decoder::Status::kOk;
+    }
+    const auto status = decoder_.decode(bytes, cpu_.mode, cpu_.rip, offset, cpu_.vt, out);
+    // What does not decode depends on more bytes than its length says.
+    if (status == Decoder::Status::kOk && out.row != 0xFFFF) {
+        r.rip = rip;
+        r.mode = cpu_.mode;
+        r.insn = out;
+        std::memcpy(r.bytes, bytes.data(), out.length);
+    }
+    return status;
+}
+
 Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     // RAM and ROM code has an exec tag after the fetch; code from a device does not and is not kept.
     const bool cacheable = cpu_.mmu.fetch_hit(linear) == host;
@@ -64,8 +85,8 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     while (count < kMaxInsns && bytes < on_page) {
         Insn& i = insns[count];
         const unsigned left = on_page - bytes;
-        if (decoder_.decode({host + bytes, left}, cpu_.mode, cpu_.rip, static_cast<u16>(bytes),
-                            cpu_.vt, i) == Decoder::Status::kNeedMore) {
+        if (decode({host + bytes, left}, static_cast<u16>(bytes), i) ==
+            Decoder::Status::kNeedMore) {
             if (count == 0) return build_crossing(linear, host, left);
             break;
         }

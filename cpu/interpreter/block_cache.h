@@ -63,6 +63,16 @@ private:
         return static_cast<unsigned>((rip ^ (rip >> 15) ^ (u64{mode.word} * 0x9E3779B1u >> 13)) &
                                      ((1u << kHashBits) - 1));
     }
+    // decode(), remembering: code that is invalidated by a store nearby is mostly decoded again unchanged.
+    // An entry is right if mode, rip and all bytes of the instruction agree.
+    struct Remembered {
+        u64 rip = 0;
+        Mode mode;
+        u8 bytes[15] = {};
+        Insn insn;
+    };
+    static constexpr unsigned kRememberedBits = 12;
+    Decoder::Status decode(std::span<const u8> bytes, u16 offset, Insn& out);
     LinearAddr fetch_linear() const;
     Block* build(LinearAddr linear, const u8* host, PhysAddr machine);
     Block* build_crossing(LinearAddr linear, const u8* host, unsigned on_first);
@@ -73,6 +83,7 @@ private:
     Decoder decoder_;
     std::vector<Block*> hash_;
     std::unordered_map<u64, Block*> frames_;  // by frame number
+    std::vector<Remembered> remembered_;
     std::unique_ptr<u8[]> arena_;
     std::size_t used_ = 0;
     u64 flushes_ = 0;

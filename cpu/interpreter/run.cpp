@@ -98,7 +98,9 @@ void run_single(Cpu& cpu, const Block& block) {
     if (had_rf && retired && !loads_rf(i)) cpu.flags_other &= ~kFlagRf;
     // DEBUGCTL.BTF: only taken branches trap (SDM 3B 17.4.3).
     if ((cpu.msr.debugctl & bit(1)) && step != Step::kJump) trap = false;
-    if (trap && retired && !(cpu.shadow & kShadowMovSs)) {
+    // The instruction that begins a MOV SS shadow does not trap; the one inside it does.
+    const bool begins_shadow = (cpu.shadow & ~shadow) & kShadowMovSs;
+    if (trap && retired && !begins_shadow) {
         cpu.pending_db |= bit(14);
         cpu.attention |= kAttnTrap;
     }

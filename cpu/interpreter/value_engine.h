@@ -16,6 +16,12 @@
 // Decode-time facts may use `if`; run-time choices go through select() and jump_if(). No guest-visible
 // write may precede an operation that can fault.
 // This engine is specialised on the kinds of operands 0 and 1, so register forms have no branches.
+//
+// Two of them run each instruction. The fast one (Fast = true) knows only what is common: TLB hits,
+// limits that hold, targets that exist. Whatever else comes up it returns kFault with nothing
+// changed and nothing raised, and the handler starts over with the complete one. So the common path
+// has no calls and hardly a stack frame (value_handler below). Memory operands outside 64-bit
+// addressing are the complete engine's.
 #pragma once
 #include "cpu/cpu.h"
 #include "cpu/instructions/row.h"
@@ -23,7 +29,7 @@
 
 namespace rm::cpu {
 
-template <OperandKind K0, OperandKind K1>
+template <OperandKind K0, OperandKind K1, bool Fast = false>
 struct ValueEngine {
     Cpu& cpu;
 
@@ -75,7 +81,7 @@ struct ValueEngine {
     [[gnu::always_inline]] bool linear_of(const Insn& i, LinearAddr& va, u64 extra = 0) {
         if (!linear_unchecked<Size, A>(i, va, extra)) [[unlikely]] return false;
         if (cpu.mem_checks) [[unlikely]]
-            return cpu.check_access(va, Size, A);
+            return !Fast && cpu.check_access(va, Size, A);
         return true;
     }
     // Without #AC and data breakpoints; the caller asks cpu.check_access() itself.
@@ -84,7 +90,7 @@ struct ValueEngine {
         const u64 off = offset_of(i) + extra;
         if (i.addr == AddrMode::k64) [[likely]]
             va = off + cpu.seg_base64[i.seg];
-        else if (!linear_legacy(i, off, Size, A, va)) [[unlikely]]
+        else if (Fast || !linear_legacy(i, off, Size, A, va)) [[unlikely]]
             return false;
         return true;
     }
@@ -98,9 +104,30 @@ struct ValueEngine {
         const SegReg s = static_cast<SegReg>(i.seg);
         const auto& r = access == memory::Access::kWrite ? cpu.write_range[s] : cpu.read_range[s];
         if (off < r.lo || off + size - 1 > r.hi) [[unlikely]]
-            return (void)cpu.raise_error(s == kSs ? kSs12 : kGp, 0), false;
+            return refuse(s == kSs ? kSs12 : kGp);
         va = (cpu.seg[s].base + off) & 0xFFFFFFFF;
         return true;
+    }
+
+    // Failure with error code 0, or without one; the fast engine leaves it to the complete one.
+    bool refuse(u8 vector, bool has_error = true) {
+        if constexpr (!Fast) (void)(has_error ? cpu.raise_error(vector, 0) : cpu.raise(vector));
+        return false;
+    }
+    // Mmu accesses: on a TLB hit here, else (complete engine only) through the Mmu's slow path.
+    template <class T>
+    [[gnu::always_inline]] bool mmu_load(LinearAddr va, T& v, SegReg s) {
+        if constexpr (Fast)
+            return cpu.mmu.load_hit(va, v);
+        else
+            return cpu.mmu.load(va, v) || cpu.access_failed(s);
+    }
+    template <class T>
+    [[gnu::always_inline]] bool mmu_store(LinearAddr va, T v, SegReg s) {
+        if constexpr (Fast)
+            return cpu.mmu.store_hit(va, v);
+        else
+            return cpu.mmu.store(va, v) || cpu.access_failed(s);
     }
 
     // --- memory operand ---
@@ -110,17 +137,14 @@ struct ValueEngine {
         T v{};
         if (!linear_of<sizeof(T), memory::Access::kRead>(i, va, extra)) [[unlikely]]
             return {v, false};
-        if (!cpu.mmu.load(va, v)) [[unlikely]]
-            return {v, cpu.access_failed(static_cast<SegReg>(i.seg))};
-        return {v, true};
+        const bool good = mmu_load(va, v, static_cast<SegReg>(i.seg));
+        return {v, good};
     }
     template <class T>
     [[gnu::always_inline]] bool store(const Insn& i, T v, u64 extra = 0) {
         LinearAddr va;
         if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va, extra)) [[unlikely]] return false;
-        if (!cpu.mmu.store(va, v)) [[unlikely]]
-            return cpu.access_failed(static_cast<SegReg>(i.seg));
-        return true;
+        return mmu_store(va, v, static_cast<SegReg>(i.seg));
     }
 
     // --- operands ---
@@ -156,6 +180,8 @@ struct ValueEngine {
         LinearAddr va;
         if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va, extra)) [[unlikely]] {
             p.good = false;
+        } else if constexpr (Fast) {
+            p.good = cpu.mmu.rmw_hit(va, p.value.memory.host, p.value.value);
         } else if (!cpu.mmu.rmw_begin(va, p.value.memory, p.value.value)) [[unlikely]] {
             p.good = cpu.access_failed(static_cast<SegReg>(i.seg));
         }
@@ -163,10 +189,12 @@ struct ValueEngine {
     }
     template <class T>
     [[gnu::always_inline]] void commit(const Place<T>& p, T v) {
-        if (p.in_memory)
-            cpu.mmu.rmw_end(p.memory, v);
-        else
+        if (!p.in_memory)
             set_at<T>(p.reg, v);
+        else if constexpr (Fast)
+            std::memcpy(p.memory.host, &v, sizeof(T));
+        else
+            cpu.mmu.rmw_end(p.memory, v);
     }
     template <class T>
     void set_at_if(bool c, u8 offset, T v) {
@@ -200,12 +228,12 @@ struct ValueEngine {
     template <class T> Maybe<Division<T>> div(T high, T low, T divisor) {
         Division<T> d{};
         if (alu::div(high, low, divisor, d)) [[likely]] return {d, true};
-        return (void)cpu.raise(kDe), Maybe<Division<T>>{d, false};
+        return {d, refuse(kDe, false)};
     }
     template <class T> Maybe<Division<T>> idiv(T high, T low, T divisor) {
         Division<T> d{};
         if (alu::idiv(high, low, divisor, d)) [[likely]] return {d, true};
-        return (void)cpu.raise(kDe), Maybe<Division<T>>{d, false};
+        return {d, refuse(kDe, false)};
     }
     template <class T> Alu<T> bsf(T a, T old) { return alu::bsf(a, old); }
     template <class T> Alu<T> bsr(T a, T old) { return alu::bsr(a, old); }
@@ -272,7 +300,7 @@ struct ValueEngine {
         } else if (target <= cpu.seg[kCs].limit) [[likely]] {
             return true;
         }
-        return (void)cpu.raise_gp(0), false;
+        return refuse(kGp);
     }
     u64 next_rip(const Insn& i) const { return cpu.next_rip(i); }
     Step undefined_opcode() { return cpu.raise_ud(); }
@@ -294,7 +322,7 @@ struct ValueEngine {
         const u64 sp = (cpu.gpr[kRsp] - sizeof(T)) & mask;
         LinearAddr va;
         if (!stack_linear<sizeof(T), memory::Access::kWrite>(sp, va)) [[unlikely]] return false;
-        if (!cpu.mmu.store(va, v)) [[unlikely]] return cpu.access_failed(kSs);
+        if (!mmu_store(va, v, kSs)) [[unlikely]] return false;
         set_sp(sp);
         return true;
     }
@@ -305,8 +333,8 @@ struct ValueEngine {
         T v{};
         const u64 sp = (cpu.gpr[kRsp] + extra) & cpu.stack_mask;
         if (!stack_linear<sizeof(T), memory::Access::kRead>(sp, va)) [[unlikely]] return {v, false};
-        if (!cpu.mmu.load(va, v)) [[unlikely]] return {v, cpu.access_failed(kSs)};
-        return {v, true};
+        const bool good = mmu_load(va, v, kSs);
+        return {v, good};
     }
     // The value at stack offset `sp` (LEAVE).
     template <class T>
@@ -328,10 +356,10 @@ struct ValueEngine {
         } else {
             const auto& r = A == memory::Access::kWrite ? cpu.write_range[kSs] : cpu.read_range[kSs];
             if (sp < r.lo || sp + Size - 1 > r.hi) [[unlikely]]
-                return (void)cpu.raise_error(kSs12, 0), false;
+                return refuse(kSs12);
             va = (cpu.seg[kSs].base + sp) & 0xFFFFFFFF;
         }
-        if (cpu.mem_checks) [[unlikely]] return cpu.check_access(va, Size, A);
+        if (cpu.mem_checks) [[unlikely]] return !Fast && cpu.check_access(va, Size, A);
         return true;
     }
 };
@@ -345,9 +373,17 @@ using UnsignedOf = std::conditional_t<Size == 0, u8, std::conditional_t<Size == 
                    std::conditional_t<Size == 2, u32, u64>>>;
 
 template <class Body, class T, OperandKind A, OperandKind B>
-Step value_handler(Cpu& cpu, const Insn& i) {
+[[gnu::noinline, gnu::cold]] Step complete_handler(Cpu& cpu, const Insn& i) {
     ValueEngine<A, B> e{cpu};
     return Body::template run<T>(e, i);
+}
+template <class Body, class T, OperandKind A, OperandKind B>
+Step value_handler(Cpu& cpu, const Insn& i) {
+    ValueEngine<A, B, true> e{cpu};
+    const Step step = Body::template run<T>(e, i);
+    if (step == Step::kFault) [[unlikely]]
+        return complete_handler<Body, T, A, B>(cpu, i);
+    return step;
 }
 
 // SizeMask: bit n allows operand size 1 << n bytes.

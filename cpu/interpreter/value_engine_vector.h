@@ -1,15 +1,15 @@
 // The value engine for vector instructions: ValueEngine plus 128-bit values, XMM and MMX registers,
 // memory operands of 1 to 16 bytes with the alignment rule of legacy SSE, and floating-point
-// operations under the guest's MXCSR. An operation is a type with `static Vec run(a, b, imm)`, from the
-// tables cpu/instructions/vec_int.def and vec_fp.def; `Op::kId` names it for the translator.
+// operations under the guest's MXCSR. An operation is a type with `static Vec run(a, b, imm)`, from
+// the tables cpu/instructions/vec_int.def and vec_fp.def; `Op::kId` names it for the translator.
 // MMX operands are vectors whose upper half is zero; results are cut to 64 bits.
 // Source: SDM 1 9.5, 10.2, 11.5; SDM 3A 2.5; APM1 4.
 #pragma once
 #include "cpu/interpreter/value_engine.h"
 #include "cpu/semantics/crc32.h"
-#include "cpu/semantics/fpstate.h"
 #include "cpu/semantics/sse_host.h"
 #include "cpu/semantics/sse_string.h"
+#include "cpu/semantics/sse_unmasked.h"
 #include "cpu/semantics/x87_state.h"
 
 namespace rm::cpu {
@@ -60,7 +60,8 @@ struct VectorEngine : ValueEngine<K0, K1> {
     [[gnu::always_inline]] bool store_operand(const Insn& i, Vec v) {
         if constexpr (Bytes == 16) {
             LinearAddr va;
-            if (!linear16<A, memory::Access::kWrite>(i, va, true)) [[unlikely]] return false;
+            if (!linear16<A, memory::Access::kWrite>(i, va, true)) [[unlikely]]
+                return false;
             return cpu.mmu.store(va, v) || cpu.access_failed(static_cast<SegReg>(i.seg));
         } else {
             using T = UnsignedOf<std::countr_zero(Bytes)>;
@@ -70,10 +71,12 @@ struct VectorEngine : ValueEngine<K0, K1> {
     // Address of a 16-byte operand; #GP(0) for misalignment comes before #AC.
     template <Align A, memory::Access Kind>
     [[gnu::always_inline]] bool linear16(const Insn& i, LinearAddr& va, bool operands_aligned) {
-        if (!Base::template linear_unchecked<16, Kind>(i, va)) [[unlikely]] return false;
+        if (!Base::template linear_unchecked<16, Kind>(i, va)) [[unlikely]]
+            return false;
         if (A != Align::kAny && (va & 15) && (A == Align::kAlways || operands_aligned)) [[unlikely]]
-            return fpstate::misaligned(cpu, i, va);
-        if (cpu.mem_checks) [[unlikely]] return cpu.check_access(va, 16, Kind);
+            return cpu.fail(kGp, 0);
+        if (cpu.mem_checks) [[unlikely]]
+            return cpu.check_access(va, 16, Kind);
         return true;
     }
     // AMD's MXCSR.MM lets loads that are part of an operation be misaligned (APM1 4.3.2).
@@ -97,14 +100,22 @@ struct VectorEngine : ValueEngine<K0, K1> {
 
     // --- operations ---
     template <class Op>
-    [[gnu::always_inline]] Vec vec(Vec a, Vec b, unsigned imm = 0) { return Op::run(a, b, imm); }
+    [[gnu::always_inline]] Vec vec(Vec a, Vec b, unsigned imm = 0) {
+        return Op::run(a, b, imm);
+    }
     template <class Op>
-    Vec vec3(Vec a, Vec b, Vec c) { return Op::run(a, b, c); }
+    Vec vec3(Vec a, Vec b, Vec c) {
+        return Op::run(a, b, c);
+    }
     Vec vec_of(u64 low) { return vec_u64(low); }
     template <class T>
-    T low_of(Vec v) { return static_cast<T>(vec_low(v)); }
+    T low_of(Vec v) {
+        return static_cast<T>(vec_low(v));
+    }
     template <class Lane>
-    Lane lane(Vec v, unsigned n) { return Lanes<Lane>(v)[n]; }
+    Lane lane(Vec v, unsigned n) {
+        return Lanes<Lane>(v)[n];
+    }
     template <class Lane>
     Vec set_lane(Vec v, unsigned n, Lane value) {
         Lanes<Lane> out(v);
@@ -146,7 +157,9 @@ struct VectorEngine : ValueEngine<K0, K1> {
         Base::set_flags(r.flags);
     }
     template <class S>
-    u32 crc32(u32 crc, S value) { return crc32c<S>(crc, value); }
+    u32 crc32(u32 crc, S value) {
+        return crc32c<S>(crc, value);
+    }
     // MASKMOVQ, MASKMOVDQU: the chosen ones of the first Size bytes of v to [seg:rDI].
     template <unsigned Size>
     Step store_selected(const Insn& i, Vec v, u32 selected) {
@@ -161,54 +174,53 @@ struct VectorEngine : ValueEngine<K0, K1> {
         return Op::run(a, b, static_cast<unsigned>(Lanes<u64>(control)[Part] & 0x3F3F));
     }
     // A floating-point operation. Not ok: #XM (or #UD) is raised, MXCSR tells why (SDM 1 11.5).
+    // With all exceptions masked (the usual case) the host's sticky flags are the guest's, so that
+    // nothing is cleared between operations.
     template <class Op>
     [[gnu::always_inline]] Maybe<Vec> fp(Vec a, Vec b, unsigned imm = 0) {
-        Vec r;
-        const bool good = with_mxcsr<Op::kTiny>([&] { return r = Op::run(a, b, imm); });
-        return {r, good};
+        if (all_masked()) [[likely]] {
+            sse_host::enter(cpu.fpu.mxcsr & 0xFFFF);
+            const Vec r = Op::run(a, b, imm);
+            cpu.fpu.mxcsr |= sse_host::flags();
+            return {r, true};
+        }
+        const auto r = sse_unmasked<Op>(cpu.fpu.mxcsr, a, b, imm);
+        return {r.value, sse_finish_unmasked(cpu, r.raised)};
     }
     // Conversions to a general register and compares: T or Cc out.
     template <class T, class Op>
     [[gnu::always_inline]] Maybe<T> fp_to(Vec a, Vec b) {
         T r{};
-        const bool good = with_mxcsr<Tiny::kNever>([&] {
-            r = Op::template run<T>(a, b);
-            return Vec{};
-        });
+        const bool good = with_mxcsr([&] { r = Op::template run<T>(a, b); });
         return {r, good};
     }
     template <class T, class Op>
     [[gnu::always_inline]] Maybe<Vec> fp_from(Vec a, T value) {
         Vec r;
-        const bool good = with_mxcsr<Tiny::kNever>([&] { return r = Op::run(a, value); });
+        const bool good = with_mxcsr([&] { r = Op::run(a, value); });
         return {r, good};
     }
 
 private:
-    // Runs f with the guest's MXCSR in the host's. With all exceptions masked (the usual case) the
-    // host's sticky flags are the guest's, so that nothing is cleared between operations.
-    template <Tiny Kind, class F>
+    bool all_masked() const { return (cpu.fpu.mxcsr & kMxcsrMasks) == kMxcsrMasks; }
+    // Runs f, whose result cannot overflow or underflow, with the guest's MXCSR in the host's.
+    template <class F>
     [[gnu::always_inline]] bool with_mxcsr(F&& f) {
         u32& guest = cpu.fpu.mxcsr;
-        if ((guest & kMxcsrMasks) == kMxcsrMasks) [[likely]] {
+        if (all_masked()) [[likely]] {
             sse_host::enter(guest & 0xFFFF);
-            (void)f();
+            f();
             guest |= sse_host::flags();
             return true;
         }
-        // Unmasked underflow also reports exact tiny results, and flush-to-zero is off (SDM 1 11.5.2.5).
-        const bool underflow = !(guest & kMxcsrUm);
-        sse_host::enter((guest & 0xFFFF & ~kMxcsrFlags & ~(underflow ? kMxcsrFz : 0u)) |
-                        kMxcsrMasks);
-        const Vec r = f();
-        u32 raised = sse_host::flags();
-        if (underflow && has_tiny<Kind>(r)) raised |= kMxcsrUe;
-        return sse_finish_unmasked(cpu, raised);
+        sse_host::enter((guest & 0xFFFF & ~kMxcsrFlags) | kMxcsrMasks);
+        f();
+        return sse_finish_unmasked(cpu, sse_host::flags());
     }
 };
 
-// --- shapes: a body is instantiated for the operand kinds of its Forms, once for 32-bit and, if the
-// body says so by kSized, once for 64-bit operand size (REX.W) ---
+// --- shapes: a body is instantiated for the operand kinds of its Forms, once for 32-bit and, if
+// the body says so by kSized, once for 64-bit operand size (REX.W) ---
 template <class Body, class T, OperandKind A, OperandKind B>
 Step vector_handler(Cpu& cpu, const Insn& i) {
     VectorEngine<A, B> e{{cpu}};

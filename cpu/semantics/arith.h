@@ -162,7 +162,7 @@ struct Xadd {
     }
 };
 
-// CMPXCHG writes its destination in either case (SDM 2, CMPXCHG).
+// CMPXCHG writes its memory destination in either case (SDM 2, CMPXCHG).
 struct Cmpxchg {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
@@ -171,7 +171,11 @@ struct Cmpxchg {
         auto r = e.sub(accumulator, d.value);
         auto equal = e.equal(accumulator, d.value);
         auto source = e.template get_at<T>(i.reg[1]);
-        e.commit(d, e.select(equal, source, d.value));
+        // A register that is not exchanged keeps its upper half too (APM3 CMPXCHG).
+        if (i.kind(0) == OperandKind::kReg)
+            e.template set_at_if<T>(equal, i.reg[0], source);
+        else
+            e.commit(d, e.select(equal, source, d.value));
         e.template set_gpr_if<T>(e.not_bool(equal), kRax, d.value);
         e.set_flags(r.flags);
         return Step::kNext;

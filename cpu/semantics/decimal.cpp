@@ -82,9 +82,8 @@ Step cmpxchg16b(Cpu& cpu, const Insn& i) {
         u64 low, high;
     };
     ValueEngine<OperandKind::kMem, OperandKind::kNone> e{cpu};
-    LinearAddr va;
-    if (!e.linear_of<16, memory::Access::kWrite>(i, va)) return Step::kFault;
-    if (va & 15) return cpu.raise_gp(0);
+    // The alignment of its own comes before #AC's.
+    if ((e.offset_of(i) + cpu.seg_base64[i.seg]) & 15) return cpu.raise_gp(0);
     RM_LET(d, e.rmw_memory<Pair>(i));
     const bool equal = d.value.low == cpu.gpr[kRax] && d.value.high == cpu.gpr[kRdx];
     e.commit(d, equal ? Pair{cpu.gpr[kRbx], cpu.gpr[kRcx]} : d.value);

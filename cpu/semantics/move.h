@@ -88,7 +88,11 @@ struct Setcc {
 struct Bswap {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
-        e.template set_at<T>(i.reg[0], e.bswap(e.template get_at<T>(i.reg[0])));
+        // A 16-bit operand is undefined (SDM 2, BSWAP); canonical, and what processors do: zero.
+        if constexpr (sizeof(T) == 2)
+            e.template set_at<T>(i.reg[0], e.template constant<T>(0));
+        else
+            e.template set_at<T>(i.reg[0], e.bswap(e.template get_at<T>(i.reg[0])));
         return Step::kNext;
     }
 };

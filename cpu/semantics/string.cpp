@@ -92,7 +92,7 @@ u64 bulk_span(const Pointers& p, SegReg s, u64 offset, unsigned size, Access acc
               u8*& host) {
     Cpu& cpu = p.cpu;
     if (p.insn.addr != AddrMode::k64 || (cpu.flags_other & kFlagDf) || cpu.mem_checks) return 0;
-    u64 bytes = 0;
+    u64 bytes = kPageSize;
     host = cpu.mmu.span(offset + cpu.seg_base64[s], access, &bytes);
     if (!host) return 0;
     return std::min(wanted, bytes / size);
