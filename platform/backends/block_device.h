@@ -32,6 +32,9 @@ struct RawImageOptions {
 Result<std::unique_ptr<BlockDevice>> open_raw_image(const std::string& path,
                                                     const RawImageOptions& options);
 
+// Fails unless the image begins as a CD-ROM does (ISO 9660 or UDF) and has all of its volume.
+Result<void> check_cd_image(const std::string& path, BlockDevice& image);
+
 // Writes over `base` kept in memory, in clusters of 64 KiB.
 std::unique_ptr<BlockDevice> make_memory_overlay(std::unique_ptr<BlockDevice> base);
 

@@ -89,6 +89,12 @@ u64 ElfImage::end() const {
     return end;
 }
 
+bool ElfImage::contains(u64 physical) const {
+    return std::any_of(segments.begin(), segments.end(), [&](const ElfSegment& s) {
+        return physical >= s.physical && physical - s.physical < s.memory_size;
+    });
+}
+
 bool looks_like_elf(std::span<const u8> image) {
     return image.size() >= SELFMAG && std::memcmp(image.data(), ELFMAG, SELFMAG) == 0;
 }

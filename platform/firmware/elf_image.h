@@ -23,7 +23,8 @@ struct ElfImage {
     bool is_64bit = false;
     std::optional<u64> pvh_entry;  // XEN_ELFNOTE_PHYS32_ENTRY
 
-    u64 end() const;  // one past the highest physical byte
+    u64 end() const;                    // one past the highest physical byte
+    bool contains(u64 physical) const;  // inside a segment
 };
 
 bool looks_like_elf(std::span<const u8> image);

@@ -4,6 +4,7 @@
 
 #include "platform/firmware/elf_image.h"
 #include "platform/firmware/host_file.h"
+#include "platform/firmware/initrd_image.h"
 
 namespace rm::platform {
 
@@ -69,6 +70,8 @@ Result<LoadedKernel> load_kernel_files(const std::string& kernel, const std::str
         const std::string file = multiboot ? text.substr(0, text.find(' ')) : text;
         auto module = read_host_file("initrd", file, ram.below_4g);
         if (!module) return std::unexpected(module.error());
+        if (*kind == KernelKind::kLinux)
+            if (auto ok = check_initrd(file, *module); !ok) return std::unexpected(ok.error());
         input.modules.push_back({file, multiboot ? text : "", std::move(*module)});
     }
     return load_kernel_image(*kind, input);

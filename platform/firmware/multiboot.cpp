@@ -28,6 +28,9 @@ Result<MultibootLoad> load_by_addresses(const KernelInput& in, u32 header_offset
         size = a.load_end - a.load;
     }
     const u64 end = std::max<u64>(a.load + size, a.bss_end);
+    if (a.entry < a.load || a.entry >= end)
+        return fail("kernel '%s': the multiboot entry point %#x is outside what is loaded", name,
+                    a.entry);
     if (auto ok = memory.claim("kernel '" + in.name + "'", a.load, end - a.load); !ok)
         return std::unexpected(ok.error());
     script.load(a.load, view.slice(offset, size), end - a.load - size);
@@ -62,6 +65,9 @@ Result<MultibootLoad> load_multiboot_image(const KernelInput& in, u32 header_off
         return std::unexpected(ok.error());
     if (elf->entry > 0xFFFFFFFF)
         return fail("kernel '%s': entry point %#llx is above 4 GiB", in.name.c_str(),
+                    (unsigned long long)elf->entry);
+    if (!elf->contains(elf->entry))
+        return fail("kernel '%s': the entry point %#llx is outside what is loaded", in.name.c_str(),
                     (unsigned long long)elf->entry);
     return MultibootLoad{static_cast<u32>(elf->entry), elf->end()};
 }

@@ -35,6 +35,9 @@ Result<std::vector<u8>> load_pvh(const KernelInput& in) {
     if (!elf) return std::unexpected(elf.error());
     if (!elf->pvh_entry || *elf->pvh_entry > 0xFFFFFFFF)
         return fail("kernel '%s': no PVH entry point below 4 GiB", in.name.c_str());
+    if (!elf->contains(*elf->pvh_entry))
+        return fail("kernel '%s': the PVH entry point %#llx is outside what is loaded",
+                    in.name.c_str(), (unsigned long long)*elf->pvh_entry);
     BootMemory memory(in.ram);
     BootScript script;
     if (auto ok = place_elf(in.name, *elf, in.kernel, memory, script); !ok)

@@ -85,6 +85,9 @@ Result<std::vector<OpenDrive>> open_drives(const PcConfig& config) {
         auto image = open_raw_image(
             drive.file, {.read_only = drive.read_only || drive.cdrom, .snapshot = drive.snapshot});
         if (!image) return std::unexpected(image.error());
+        if (drive.cdrom)
+            if (auto ok = check_cd_image(drive.file, **image); !ok)
+                return std::unexpected(ok.error());
         out.back().image = std::make_unique<ObservedDisk>(std::move(*image),
                                                           kDriveNames[drive.unit], config.observer);
     }
