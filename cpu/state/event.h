@@ -6,7 +6,7 @@ namespace rm::cpu {
 
 enum Vector : u8 { kDe = 0, kDb = 1, kNmiVector = 2, kBp = 3, kOf = 4, kBr = 5, kUd = 6, kNm = 7,
                    kDf = 8, kTs = 10, kNp = 11, kSs12 = 12, kGp = 13, kPf = 14, kMf = 16, kAc = 17,
-                   kMc = 18, kXm = 19 };
+                   kMc = 18, kXm = 19, kSx = 30 };
 
 enum class EventType : u8 {
     kExternalInterrupt = 0,

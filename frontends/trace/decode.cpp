@@ -9,10 +9,11 @@ namespace rm::frontends::trace {
 
 namespace {
 
-// SDM 3A table 6-1.
+// SDM 3A table 6-1; #SX: APM2 8.2.
 constexpr const char* kExceptionNames[32] = {
-    "#DE", "#DB", "NMI", "#BP", "#OF",   "#BR", "#UD", "#NM", "#DF", nullptr, "#TS",
-    "#NP", "#SS", "#GP", "#PF", nullptr, "#MF", "#AC", "#MC", "#XM", "#VE",   "#CP"};
+    "#DE",   "#DB",   "NMI",   "#BP",   "#OF",   "#BR",   "#UD",   "#NM",   "#DF", nullptr, "#TS",
+    "#NP",   "#SS",   "#GP",   "#PF",   nullptr, "#MF",   "#AC",   "#MC",   "#XM", "#VE",   "#CP",
+    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, "#SX"};
 
 // SDM 3C 24.8.3; SVM uses 0, 2, 3 and 4 of them (APM2 15.20).
 constexpr const char* kEventTypes[8] = {

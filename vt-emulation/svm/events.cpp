@@ -109,8 +109,19 @@ EventAnswer Svm::external_interrupt(Cpu& cpu) {
     return EventAnswer::kExit;
 }
 
+// An intercepted INIT exits all the same; a processor that waits for SIPI has nothing to tell.
+bool Svm::redirects_init(const Cpu& cpu) const {
+    const bool exits = cpu.vt_mode == cpu::VtMode::kSvmGuest && on(F::INTERCEPT_1, kInterceptInit);
+    return (vm_cr_ & kVmCrRedirectInit) && !exits && cpu.activity != cpu::Activity::kWaitForSipi;
+}
+
 EventAnswer Svm::external(Cpu& cpu, ExternalEvent event) {
     if (!gif_) return EventAnswer::kBlocked;
+    if (event == ExternalEvent::kInit && redirects_init(cpu)) {
+        constexpr u32 kInitRedirected = 1;  // the error code (APM2 8.2.24)
+        cpu::deliver(cpu, {.vector = cpu::kSx, .has_error = true, .error = kInitRedirected});
+        return EventAnswer::kExit;
+    }
     if (cpu.vt_mode != cpu::VtMode::kSvmGuest) return EventAnswer::kDeliver;
     struct Row {
         u64 intercept, code;

@@ -20,7 +20,7 @@ namespace {
 
 constexpr u32 kMsrEfer = 0xC0000080, kMsrVmCr = 0xC0010114, kMsrIgnne = 0xC0010115,
               kMsrSmmCtl = 0xC0010116, kMsrHsavePa = 0xC0010117, kMsrSvmKey = 0xC0010118;
-// VM_CR: DPD 0, R_INIT 1, DIS_A20M 2, LOCK 3, SVMDIS 4.
+// VM_CR: DPD 0, R_INIT 1 (vmcb.h), DIS_A20M 2, LOCK 3, SVMDIS 4.
 constexpr u64 kVmCrLock = bit(3), kVmCrSvmDisable = bit(4), kVmCrDefined = 0x1F;
 
 }  // namespace

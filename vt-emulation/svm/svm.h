@@ -114,6 +114,7 @@ private:
     bool interrupt_unmasked(const cpu::Cpu& cpu) const;  // physical INTR, guest mode
     bool virtual_interrupt_wins() const;                 // V_IRQ against V_TPR
     cpu::EventAnswer external_interrupt(cpu::Cpu& cpu);
+    bool redirects_init(const cpu::Cpu& cpu) const;
     u64 v_intr() const { return vmcb_[F::V_INTR]; }
 
     // trace.cpp

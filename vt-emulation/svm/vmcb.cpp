@@ -30,7 +30,7 @@ constexpr const char* kExceptions[] = {
     "EXCP12 (#SS)", "EXCP13 (#GP)", "EXCP14 (#PF)", "EXCP15",      "EXCP16 (#MF)", "EXCP17 (#AC)",
     "EXCP18 (#MC)", "EXCP19 (#XF)", "EXCP20",       "EXCP21",      "EXCP22",       "EXCP23",
     "EXCP24",       "EXCP25",       "EXCP26",       "EXCP27",      "EXCP28",       "EXCP29",
-    "EXCP30",       "EXCP31"};
+    "EXCP30 (#SX)", "EXCP31"};
 
 struct ExitRow {
     u64 code;

@@ -66,6 +66,9 @@ const char* exit_name(u64 code);
 inline constexpr u64 kVTpr = 0xF, kVIrq = bit(8), kVIgnoreTpr = bit(20), kVIntrMasking = bit(24);
 inline constexpr unsigned kVIntrPrioShift = 16, kVIntrVectorShift = 32;
 
+// VM_CR.R_INIT: INIT becomes #SX (APM2 15.30.1).
+inline constexpr u64 kVmCrRedirectInit = bit(1);
+
 // EVENTINJ and EXITINTINFO: low half as VMX interruption information, error code in 63:32.
 inline constexpr u64 kEventValid = bit(31), kEventErrorValid = bit(11);
 

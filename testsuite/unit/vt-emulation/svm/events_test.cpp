@@ -164,6 +164,39 @@ TEST_CASE("GIF") {
     }
 }
 
+TEST_CASE("VM_CR.R_INIT turns INIT into #SX with error code 1") {
+    constexpr u32 kVmCr = 0xC0010114;
+    SUBCASE("in the host") {
+        Guest g;
+        g.code({0x90, 0x90});
+        CHECK(g.svm.msr_write(g.cpu, kVmCr, 2) == cpu::MsrAnswer::kDone);
+        g.enter(1);
+        g.cpu.pulse_init();
+        g.enter(1);
+        CHECK(g.in_handler(cpu::kSx));
+        CHECK(g.get(g.cpu.gpr[cpu::kRsp], 8) == 1);
+    }
+    SUBCASE("in a guest that intercepts neither INIT nor #SX") {
+        Guest g;
+        loop(g);
+        CHECK(g.svm.msr_write(g.cpu, kVmCr, 2) == cpu::MsrAnswer::kDone);
+        g.enter(2);
+        g.cpu.pulse_init();
+        g.enter(1);
+        CHECK(g.in_guest());
+        CHECK(g.in_handler(cpu::kSx));
+    }
+    SUBCASE("an INIT intercept comes first") {
+        Guest g;
+        g.add({F::INTERCEPT_1, 3});
+        loop(g);
+        CHECK(g.svm.msr_write(g.cpu, kVmCr, 2) == cpu::MsrAnswer::kDone);
+        g.enter(2);
+        g.cpu.pulse_init();
+        CHECK(g.exit_code_after(1) == exit_code::INIT);
+    }
+}
+
 TEST_CASE("physical interrupts and V_INTR_MASKING") {
     SUBCASE("masking, host IF = 0: blocked although the guest's IF is 1") {
         Guest g;
