@@ -118,7 +118,7 @@ u32 add_fadt(Blob& blob, u32 facs, u32 dsdt) {
     b.u32v(kWbinvd | kProcC1 | kNoSleepButton | kRtcS4 | kResetReg | kPlatformClock);
     io_gas(b, 8, 1, 0xCF9);  // PIIX3 reset control: hard reset
     b.u8v(0x06).zeros(3);
-    b.u64v(0);  // X_FIRMWARE_CTRL: zero, because FIRMWARE_CTRL is given
+    blob.pointer(facs, 8);  // both forms and equal, as revision 3 wants; Xen complains of a zero
     blob.pointer(dsdt, 8);
     io_gas(b, 32, 2, kPmBase);  // PM1a event
     io_gas(b, 0, 0, 0);

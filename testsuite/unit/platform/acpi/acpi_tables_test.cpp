@@ -118,7 +118,7 @@ TEST_CASE("FADT") {
     CHECK(fadt.size() == 244);
     const u32 facs = fadt.u32_at(36);
     CHECK(facs % 64 == 0);
-    CHECK(fadt.get<u64>(132) == 0);
+    CHECK(fadt.get<u64>(132) == facs);
     CHECK(fadt.get<u64>(140) == fadt.u32_at(40));
     const ImageView dsdt = acpi.table(fadt.u32_at(40));
     CHECK(signature(dsdt) == "DSDT");
