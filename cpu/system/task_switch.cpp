@@ -153,7 +153,7 @@ void load_registers(Cpu& cpu, const TaskState& state, u64 flags) {
     cpu.cr0 |= kCr0Ts;
     cpu.dr7 &= ~u64{0x155};  // L0-L3 and LE (SDM 3A 7.3)
     const bool v86 = flags & kFlagVm;
-    cpu.cpl = v86 ? 3 : 0;
+    cpu.cpl = v86 ? 3 : state.selector(kCs) & 3;  // also for faults before CS is loaded
     set_flags_register(cpu, flags);
     for (unsigned s = 0; s < kSegRegs; ++s) {
         if (v86)

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "base/bits.h"
-
 #include "memory/access/mmu_state.h"
 
 namespace rm::memory {

@@ -1,12 +1,14 @@
-// Runs guest test programs (testsuite/guest/*/*.asm) on a tiny board: RAM, local APICs, processors, a
-// debug port and an exit port; no chipset, no firmware. Every model named in a program's header is
-// tried. Exit code 0: every program ended as its header says.
-// Usage: guest_runner [-v] PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
+// Runs guest test programs (testsuite/guest/*/*.asm) on a tiny board: RAM, local APICs, processors,
+// a debug port and an exit port; no chipset, no firmware. Every model named in a program's header
+// is tried. Exit code 0: every program ended as its header says. Usage: guest_runner [-v]
+// PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
 //
 // Header lines, all optional, at the head of the .asm file:
-//   ; models: Westmere, max,+svm    -cpu arguments (separated by blanks after the comma); default Westmere
-//   ; start: protected | reset      Multiboot entry in flat 32-bit mode (default), or the image (64 KiB)
-//                                   is the ROM below 1 MiB and below 4 GiB and starts at the reset vector
+//   ; models: Westmere, max,+svm    -cpu arguments (separated by blanks after the comma); default
+//   Westmere ; start: protected | reset      Multiboot entry in flat 32-bit mode (default), or the
+//   image (64 KiB)
+//                                   is the ROM below 1 MiB and below 4 GiB and starts at the reset
+//                                   vector
 //   ; cpus: 2                       processors; default 1
 //   ; ticks: 5000000                the deadline in instructions; default 20 million
 //   ; expect: exit=0 | triple-fault | idle       how it ends; default exit=0
@@ -192,7 +194,8 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
         config.index = n;
         config.processors = count;
         config.start_halted = n != 0;
-        cpus_.push_back(std::make_unique<cpu::Cpu>(model, config, memory_, io_, *lapics_[n], events_));
+        cpus_.push_back(
+            std::make_unique<cpu::Cpu>(model, config, memory_, io_, *lapics_[n], events_));
         if (model.features.has(cpu::Feature::k_vmx))
             vts_.push_back(std::make_unique<vt::vmx::Vmx>(model, nullptr));
         else if (model.features.has(cpu::Feature::k_svm))
@@ -244,14 +247,15 @@ std::string Board::run() {
     const auto outcome = scheduler_->run(interrupt);
     using Reason = platform::Scheduler::Reason;
     if (!ended_.empty()) return ended_;
-    return outcome.reason == Reason::kTripleFault ? "triple-fault"
+    return outcome.reason == Reason::kTripleFault   ? "triple-fault"
            : outcome.reason == Reason::kIdleForever ? "idle"
                                                     : "stopped";
 }
 
 u64 register_value(const cpu::Cpu& c, const std::string& name, bool& known) {
-    static constexpr const char* kNames[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                             "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    static constexpr const char* kNames[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+                                             "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+                                             "r12", "r13", "r14", "r15"};
     for (unsigned n = 0; n < 16; ++n)
         if (name == kNames[n]) return c.gpr[n];
     if (name == "rip") return c.rip;
@@ -275,11 +279,12 @@ bool run_on(const std::string& name, const Program& program, const std::string& 
     if (program.output && *program.output != board.output()) complaint += "; output differs";
     for (const auto& v : program.values) {
         bool known = true;
-        const u64 is = v.name == "mem" ? board.word(v.address)
-                                       : register_value(board.cpu(), v.name, known);
+        const u64 is =
+            v.name == "mem" ? board.word(v.address) : register_value(board.cpu(), v.name, known);
         char text[128];
         std::snprintf(text, sizeof text, "; %s is %llx, expected %llx%s", v.name.c_str(),
-                      static_cast<unsigned long long>(is), static_cast<unsigned long long>(v.wanted),
+                      static_cast<unsigned long long>(is),
+                      static_cast<unsigned long long>(v.wanted),
                       known ? "" : " (no such register)");
         if (!known || is != v.wanted) complaint += text;
     }
@@ -295,7 +300,8 @@ bool run_on(const std::string& name, const Program& program, const std::string& 
     if (ended == "triple-fault" && !complaint.empty()) {
         const auto& t = c.last_triple_fault;
         std::printf("  triple fault at %04x:%llx, exceptions %u, %u, %u\n", t.cs,
-                    static_cast<unsigned long long>(t.rip), t.vectors[0], t.vectors[1], t.vectors[2]);
+                    static_cast<unsigned long long>(t.rip), t.vectors[0], t.vectors[1],
+                    t.vectors[2]);
     }
     return complaint.empty();
 }

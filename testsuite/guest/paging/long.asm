@@ -119,6 +119,7 @@ main:
     EXPECT_FAULT 13, 0, {mov [rbx - 4], rax} ; its last byte is not canonical
     mov rbx, 0xFFFF7FFFFFFFFFF8
     EXPECT_FAULT 13, 0, {mov rax, [rbx + 4]}
+    mov byte [IDT64 + 12 * 16 + 4], 1   ; #SS on a good stack: IST1
     mov rcx, rsp
     mov rsp, 0x0000800000000010
     mov dword [catch_ip], .ss
@@ -128,6 +129,7 @@ main:
     FAIL
 .ss:
     EXPECT_EXC 12, 0, 0
+    EXPECT_EQ dword [exc_frame], IST1 - 40
     mov rbp, 0x0000900000000000
     EXPECT_FAULT 12, 0, {mov eax, [rbp]}
     mov rbx, 0x0000800000000000
@@ -157,7 +159,7 @@ main:
     cpuid
     mov r12d, ebx
     mov dword [PD0], 0x83
-    mov dword [PD0 + 8], 0x83
+    mov dword [PD0 + 8], 0x200083
     mov rax, cr3
     mov cr3, rax
     MAP 0, 7
