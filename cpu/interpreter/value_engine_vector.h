@@ -215,7 +215,7 @@ private:
         }
         sse_host::enter((guest & 0xFFFF & ~kMxcsrFlags) | kMxcsrMasks);
         f();
-        return sse_finish_unmasked(cpu, sse_host::flags());
+        return sse_finish_unmasked(cpu, hide_results(guest, sse_host::flags()));
     }
 };
 

@@ -1,5 +1,5 @@
-// Rows of cpu/instructions/aes.def (AES, PCLMULQDQ and SSE4a) with the bodies of cpu/semantics/sse.h.
-// Source: SDM 2 for each instruction.
+// Rows of cpu/instructions/aes.def (AES, PCLMULQDQ and SSE4a) with the bodies of
+// cpu/semantics/sse.h. Source: SDM 2 for each instruction.
 
 #include "cpu/semantics/vector_expand.h"
 

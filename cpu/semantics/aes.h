@@ -1,5 +1,5 @@
-// The AES round functions (SDM 1 12.13; FIPS 197 5.1-5.3): the host's instructions where the compiler
-// may use them, and the portable definition beside them (the unit test compares the two).
+// The AES round functions (SDM 1 12.13; FIPS 197 5.1-5.3): the host's instructions where the
+// compiler may use them, and the portable definition beside them (the unit test compares the two).
 #pragma once
 #if defined(__AES__)
 #include <wmmintrin.h>
@@ -24,7 +24,7 @@ constexpr Boxes make_boxes() {
     Boxes t{};
     u8 p = 1, q = 1;  // p runs through all non-zero elements, q is its inverse
     do {
-        p = static_cast<u8>(p ^ times2(p));                         // times 3
+        p = static_cast<u8>(p ^ times2(p));                                 // times 3
         for (unsigned s = 1; s <= 4; s *= 2) q ^= static_cast<u8>(q << s);  // divided by 3
         if (q & 0x80) q ^= 0x09;
         auto rotate = [q](unsigned n) { return static_cast<u8>((q << n) | (q >> (8 - n))); };
@@ -62,7 +62,9 @@ inline V128 mix_columns(V128 state, const u8 (&factors)[4]) {
 inline constexpr u8 kMix[4] = {2, 3, 1, 1}, kInverseMix[4] = {14, 11, 13, 9};
 
 namespace portable {
-inline V128 enc(V128 s, V128 key) { return mix_columns(substitute_and_shift(s, false), kMix) ^ key; }
+inline V128 enc(V128 s, V128 key) {
+    return mix_columns(substitute_and_shift(s, false), kMix) ^ key;
+}
 inline V128 enclast(V128 s, V128 key) { return substitute_and_shift(s, false) ^ key; }
 inline V128 dec(V128 s, V128 key) {
     return mix_columns(substitute_and_shift(s, true), kInverseMix) ^ key;

@@ -1,5 +1,5 @@
-// Control and status words, MXCSR, FXSAVE/FXRSTOR and the XSAVE family (x87 and SSE components in the
-// standard format). Source: SDM 1 8.1, 10.5, 13.4-13.9; SDM 2 for each; FFXSR: APM2 11.4.4.
+// Control and status words, MXCSR, FXSAVE/FXRSTOR and the XSAVE family (x87 and SSE components in
+// the standard format). Source: SDM 1 8.1, 10.5, 13.4-13.9; SDM 2 for each; FFXSR: APM2 11.4.4.
 #include "cpu/semantics/fpstate.h"
 
 #include "cpu/semantics/expand.h"
@@ -43,6 +43,7 @@ Step fninit(Cpu& cpu, const Insn&) {
 }
 Step emms(Cpu& cpu, const Insn&) {
     if (const Step s = ready(cpu); s != Step::kNext) return s;
+    set_top(cpu.fpu, 0);
     cpu.fpu.ftw = 0xFFFF;
     return Step::kNext;
 }
@@ -115,6 +116,19 @@ void put_mxcsr(const Cpu& cpu, Image<Size>& m) {
     m.put(kMxcsrAt + 4, mxcsr_mask(cpu));
 }
 
+// FXSAVE and FXRSTOR check alignment as #AC first where that is on; XSAVE and XRSTOR only know #GP.
+template <Access A>
+bool fx_address(Cpu& cpu, const Insn& i, LinearAddr& va) {
+    if (!address_of<kFxBytes, A>(cpu, i, va, 16)) return false;
+    return va % 16 == 0 || misaligned(cpu, i, va);
+}
+template <Access A>
+bool xsave_address(Cpu& cpu, const Insn& i, LinearAddr& va) {
+    if (!Memory{cpu}.linear_unchecked<kXsaveBytes, A>(i, va)) return false;
+    if (va % 64) return cpu.fail(kGp, 0);
+    return !cpu.mem_checks || cpu.check_access(va, kXsaveBytes, A);
+}
+
 // AMD's fast FXSAVE leaves the XMM registers out in 64-bit supervisor code.
 bool fast_fxsave(const Cpu& cpu) {
     return (cpu.efer & kEferFfxsr) && cpu.mode.code64() && cpu.cpl == 0;
@@ -124,7 +138,7 @@ bool with_sse(const Cpu& cpu) { return cpu.cr4 & kCr4Osfxsr; }
 template <bool Wide>
 Step fxsave(Cpu& cpu, const Insn& i) {
     LinearAddr va;
-    RM_TRY((address_of<kFxBytes, 16, Access::kWrite>(cpu, i, va)));
+    RM_TRY(fx_address<Access::kWrite>(cpu, i, va));
     Image<kFxBytes> m;
     RM_TRY(probe_store(cpu, i, va, kFxBytes));
     // What is not saved keeps its old contents; bytes 464-511 are software's.
@@ -141,7 +155,7 @@ Step fxsave(Cpu& cpu, const Insn& i) {
 template <bool Wide>
 Step fxrstor(Cpu& cpu, const Insn& i) {
     LinearAddr va;
-    RM_TRY((address_of<kFxBytes, 16, Access::kRead>(cpu, i, va)));
+    RM_TRY(fx_address<Access::kRead>(cpu, i, va));
     Image<kFxBytes> m;
     RM_TRY(load_bytes(cpu, i, va, m.bytes.data(), kFxBytes));
     const u32 mxcsr = m.get<u32>(kMxcsrAt);
@@ -166,7 +180,7 @@ u64 requested_components(const Cpu& cpu) {
 template <bool Wide>
 Step xsave(Cpu& cpu, const Insn& i) {
     LinearAddr va;
-    RM_TRY((address_of<kXsaveBytes, 64, Access::kWrite>(cpu, i, va)));
+    RM_TRY(xsave_address<Access::kWrite>(cpu, i, va));
     Image<kXsaveBytes> m;
     RM_TRY(probe_store(cpu, i, va, kXsaveBytes));
     RM_TRY(load_bytes(cpu, i, va, m.bytes.data(), kXsaveBytes));
@@ -184,7 +198,7 @@ Step xsave(Cpu& cpu, const Insn& i) {
 template <bool Wide>
 Step xrstor(Cpu& cpu, const Insn& i) {
     LinearAddr va;
-    RM_TRY((address_of<kXsaveBytes, 64, Access::kRead>(cpu, i, va)));
+    RM_TRY(xsave_address<Access::kRead>(cpu, i, va));
     Image<kXsaveBytes> m;
     RM_TRY(load_bytes(cpu, i, va, m.bytes.data(), kXsaveBytes));
     // Header (SDM 1 13.4.2, 13.8.1): XSTATE_BV within XCR0, XCOMP_BV and the next 8 bytes zero.

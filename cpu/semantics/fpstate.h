@@ -12,7 +12,9 @@ template <unsigned Size>
 struct Image {
     std::array<u8, Size> bytes{};
     template <class T>
-    void put(unsigned at, T v) { std::memcpy(&bytes[at], &v, sizeof v); }
+    void put(unsigned at, T v) {
+        std::memcpy(&bytes[at], &v, sizeof v);
+    }
     template <class T>
     T get(unsigned at) const {
         T v;
@@ -26,11 +28,19 @@ struct Image {
     FpuState::Reg80 get_st(unsigned at) const { return {get<u64>(at), get<u16>(at + 8)}; }
 };
 
-// The operand's linear address after segment checks for Size bytes; Align: #GP(0) if not aligned.
-template <unsigned Size, unsigned Align, memory::Access A>
-bool address_of(Cpu& cpu, const Insn& i, LinearAddr& va) {
-    if (!ValueEngine<kM, kN>{cpu}.linear_of<Size, A>(i, va)) return false;
-    return va % Align == 0 || cpu.fail(kGp, 0);
+// #GP(0) for an operand that must be aligned; a non-canonical address comes first and may be #SS.
+inline bool misaligned(Cpu& cpu, const Insn& i, LinearAddr va) {
+    const bool canonical = static_cast<u64>(static_cast<i64>(va << 16) >> 16) == va;
+    return cpu.fail(cpu.mode.code64() && !canonical && i.seg == kSs ? kSs12 : kGp, 0);
+}
+// The operand's linear address after segment checks for Size bytes, and #AC for `unit` alignment.
+template <unsigned Size, memory::Access A>
+bool address_of(Cpu& cpu, const Insn& i, LinearAddr& va, unsigned unit) {
+    if (!ValueEngine<kM, kN>{cpu}.linear_unchecked<Size, A>(i, va)) return false;
+    if (cpu.mem_checks)
+        for (unsigned at = 0; at < Size; at += unit)
+            if (!cpu.check_access(va + at, unit, A)) return false;
+    return true;
 }
 // Whole images: all pages are checked before the first byte is written.
 inline bool load_bytes(Cpu& cpu, const Insn& i, LinearAddr va, void* out, unsigned size) {

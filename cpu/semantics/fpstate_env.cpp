@@ -78,13 +78,14 @@ void get_environment(FpuState& f, Layout layout, const EnvImage& m) {
     update_summary(f);
 }
 
+// These align as their fields do (SDM 3A table 6-7).
 template <memory::Access A>
 bool env_address(Cpu& cpu, const Insn& i, bool registers, LinearAddr& va) {
     const bool wide = i.size_log2 != 1;
     if (registers)
-        return wide ? address_of<kEnv32 + kRegisters, 1, A>(cpu, i, va)
-                    : address_of<kEnv16 + kRegisters, 1, A>(cpu, i, va);
-    return wide ? address_of<kEnv32, 1, A>(cpu, i, va) : address_of<kEnv16, 1, A>(cpu, i, va);
+        return wide ? address_of<kEnv32 + kRegisters, A>(cpu, i, va, 4)
+                    : address_of<kEnv16 + kRegisters, A>(cpu, i, va, 2);
+    return wide ? address_of<kEnv32, A>(cpu, i, va, 4) : address_of<kEnv16, A>(cpu, i, va, 2);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// MASKMOVQ and MASKMOVDQU (SDM 2): bytes of operand 0 whose mask byte in operand 1 has its sign bit set
-// go to [seg:rDI]. Nothing is written, and nothing faults, for bytes that are not selected.
+// MASKMOVQ and MASKMOVDQU (SDM 2): bytes of operand 0 whose mask byte in operand 1 has its sign bit
+// set go to [seg:rDI]. Only selected bytes are written, but the whole operand must be accessible,
+// and the processor is in MMX state even if it is not.
 #pragma once
 #include "cpu/semantics/sse.h"
 
@@ -9,13 +10,13 @@ template <VecFile File>
 struct MaskMove {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
-        if constexpr (File == VecFile::kMmx) RM_READY(e);
+        if constexpr (File == VecFile::kMmx) {
+            RM_READY(e);
+            e.mmx_enter();
+        }
         const auto v = file_get<File>(e, i.reg[0]);
-        const u32 selected = e.template sign_mask<u8>(file_get<File>(e, i.reg[1]));
-        const Step s = e.store_selected(i, v, selected);
-        if constexpr (File == VecFile::kMmx)
-            if (s == Step::kNext) e.mmx_enter();
-        return s;
+        const auto selected = e.template sign_mask<u8>(file_get<File>(e, i.reg[1]));
+        return e.template store_selected < File == VecFile::kMmx ? 8 : 16 > (i, v, selected);
     }
 };
 

@@ -91,44 +91,44 @@ Step popa(Cpu& cpu, const Insn& i) {
     return i.size_log2 == 1 ? popa_sized<u16>(cpu) : popa_sized<u32>(cpu);
 }
 
-// ENTER (SDM 2): size in imm 31:0, nesting level in imm 63:32 modulo 32.
+// ENTER (SDM 2): size in imm 31:0, nesting level in imm 63:32 modulo 32. Everything that can fault is
+// tried first, in the order of the pushes; then each word is read after the pushes before it, because
+// the old frame may overlap the new one.
 template <class T>
 Step enter_sized(Cpu& cpu, const Insn& i) {
     AnyEngine e{cpu};
     const u64 size = i.imm & 0xFFFF;
     const unsigned level = (i.imm >> 32) & 31;
-    T words[33];
-    words[0] = static_cast<T>(cpu.gpr[kRbp]);
     const u64 sp = cpu.gpr[kRsp];
     const u64 frame = (sp - sizeof(T)) & cpu.stack_mask;
-    for (unsigned n = 1; n < level; ++n) {
-        RM_LET(pointer, e.top_at<T>((cpu.gpr[kRbp] - n * sizeof(T)) & cpu.stack_mask));
-        words[n] = pointer;
-    }
-    if (level > 0) words[level] = static_cast<T>(frame);
-    LinearAddr va[33];
     const unsigned count = level + 1;
+    auto old_pointer = [&](unsigned n) {
+        return e.top_at<T>((cpu.gpr[kRbp] - n * sizeof(T)) & cpu.stack_mask);
+    };
+    auto writable = [&](u64 at, LinearAddr& va) {
+        if (!e.stack_linear<sizeof(T), memory::Access::kWrite>(at & cpu.stack_mask, va)) return false;
+        return cpu.mmu.probe(cpu.mmu.data_class(), va, sizeof(T), memory::Access::kWrite) ||
+               cpu.access_failed(kSs);
+    };
+    LinearAddr va[32], last;
     for (unsigned n = 0; n < count; ++n) {
-        RM_TRY(e.stack_linear<sizeof(T), memory::Access::kWrite>(
-            (sp - (n + 1) * sizeof(T)) & cpu.stack_mask, va[n]));
-        if (!cpu.mmu.probe(cpu.mmu.data_class(), va[n], sizeof(T), memory::Access::kWrite)) {
-            (void)cpu.access_failed(kSs);
-            return Step::kFault;
-        }
+        if (n > 0 && n < level) RM_TRY(old_pointer(n).ok());
+        RM_TRY(writable(sp - (n + 1) * sizeof(T), va[n]));
     }
     // The final stack location must be writable too (SDM 2, ENTER).
     const u64 end = (sp - count * sizeof(T) - size) & cpu.stack_mask;
-    LinearAddr last;
-    RM_TRY(e.stack_linear<sizeof(T), memory::Access::kWrite>(end, last));
-    if (!cpu.mmu.probe(cpu.mmu.data_class(), last, sizeof(T), memory::Access::kWrite)) {
-        (void)cpu.access_failed(kSs);
-        return Step::kFault;
-    }
-    for (unsigned n = 0; n < count; ++n)
-        if (!cpu.mmu.store(va[n], words[n])) {
+    RM_TRY(writable(end, last));
+    for (unsigned n = 0; n < count; ++n) {
+        T word = static_cast<T>(n == 0 ? cpu.gpr[kRbp] : frame);
+        if (n > 0 && n < level) {
+            RM_LET(pointer, old_pointer(n));
+            word = pointer;
+        }
+        if (!cpu.mmu.store(va[n], word)) {
             (void)cpu.access_failed(kSs);
             return Step::kFault;
         }
+    }
     e.set_gpr<T>(kRbp, static_cast<T>(frame));
     e.set_sp(end);
     return Step::kNext;

@@ -1,5 +1,5 @@
-// Bodies of the vector instructions by operand pattern; the operation is a template argument (a type
-// of cpu/semantics/vec_ops.h or sse_host.h). Templates over an engine with the members of
+// Bodies of the vector instructions by operand pattern; the operation is a template argument (a
+// type of cpu/semantics/vec_ops.h or sse_host.h). Templates over an engine with the members of
 // cpu/interpreter/value_engine_vector.h, so that the translator can emit the operation itself.
 // Source: SDM 2 for each instruction; alignment and exceptions: SDM 2 2.4, SDM 1 11.5.
 #pragma once
@@ -8,9 +8,10 @@
 #include "cpu/state/insn.h"
 
 // A pending x87 exception comes first: the body ends with #MF, or waits for FERR#'s interrupt.
-#define RM_READY(e)                                                              \
-    do {                                                                         \
-        if (const Step s = (e).mmx_ready(); s != Step::kNext) [[unlikely]] return s; \
+#define RM_READY(e)                                                        \
+    do {                                                                   \
+        if (const Step s = (e).mmx_ready(); s != Step::kNext) [[unlikely]] \
+            return s;                                                      \
     } while (0)
 
 namespace rm::cpu::semantics {
@@ -113,23 +114,23 @@ struct FpToMmx {
         RM_READY(e);
         RM_LET(s, e.template xmm_source<Bytes, Align::kOperand>(i));
         const auto in = Bytes == 8 ? e.template vec<ZeroHigh>(s, s) : s;
+        e.mmx_enter();  // even if the conversion raises #XM
         RM_LET(r, e.template fp<Op>(in, in));
-        e.mmx_enter();
         e.set_mm(i.reg[0], r);
         return Step::kNext;
     }
 };
-// Merge: how the converted lanes enter the destination. Only CVTPI2PD with a memory operand leaves
-// the x87 state alone (SDM 2, CVTPI2PD).
-template <class Op, class Merge, bool MemoryIsMmx>
+// Merge: how the converted lanes enter the destination. CVTPI2PD with a memory operand leaves the
+// x87 state alone (SDM 2, CVTPI2PD); with CVTPI2PS that depends on the vendor.
+template <class Op, class Merge, bool MemoryMayBeMmx>
 struct MmxToFp {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
-        const bool mmx = MemoryIsMmx || i.kind(1) == OperandKind::kReg;
+        const bool mmx = i.kind(1) == OperandKind::kReg || (MemoryMayBeMmx && e.memory_is_mmx());
         if (mmx) RM_READY(e);
         RM_LET(s, e.template mm_source<8>(i));
+        if (mmx) e.mmx_enter();  // even if the conversion raises #XM
         RM_LET(r, e.template fp<Op>(s, s));
-        if (mmx) e.mmx_enter();
         e.set_xmm(i.reg[0], e.template vec<Merge>(e.xmm(i.reg[0]), r));
         return Step::kNext;
     }
@@ -159,9 +160,8 @@ struct MoveScalar {
             return Step::kNext;
         }
         RM_LET(s, e.template xmm_source<Bytes, Align::kAny>(i));
-        e.set_xmm(i.reg[0], i.kind(1) == OperandKind::kMem
-                                ? s
-                                : e.template vec<Merge>(e.xmm(i.reg[0]), s));
+        e.set_xmm(i.reg[0],
+                  i.kind(1) == OperandKind::kMem ? s : e.template vec<Merge>(e.xmm(i.reg[0]), s));
         return Step::kNext;
     }
 };
@@ -275,8 +275,8 @@ struct Extract {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         if constexpr (File == VecFile::kMmx) RM_READY(e);
-        const auto v = e.template lane<Lane>(file_get<File>(e, i.reg[1]),
-                                             imm8(i) & lane_mask<Lane, File>());
+        const auto v =
+            e.template lane<Lane>(file_get<File>(e, i.reg[1]), imm8(i) & lane_mask<Lane, File>());
         if (i.kind(0) == OperandKind::kMem)
             RM_TRY(e.template store<Lane>(i, v));
         else
@@ -320,6 +320,42 @@ struct Ptest {
     static Step run(E& e, const Insn& i) {
         RM_LET(s, e.template xmm_source<16, Align::kOperand>(i));
         e.set_flags(e.test_vec(e.xmm(i.reg[0]), s));
+        return Step::kNext;
+    }
+};
+
+// --- SSE4.2 ---
+// PCMPxSTRx: the engine compares, writes XMM0 or ECX and the flags. Explicit lengths are EAX and
+// EDX, with REX.W RAX and RDX. The memory operand may be misaligned.
+template <bool Explicit, bool Mask>
+struct StringCompare {
+    static constexpr bool kSized = true;
+    template <class T, class E>
+    static Step run(E& e, const Insn& i) {
+        RM_LET(b, e.template xmm_source<16, Align::kAny>(i));
+        e.template string_compare<T, Explicit, Mask>(e.xmm(i.reg[0]), b, imm8(i));
+        return Step::kNext;
+    }
+};
+// CRC32: the source's size is Insn::mem_size_log2; the 32-bit result zero-extends.
+struct Crc32 {
+    template <class T, class E>
+    static Step run(E& e, const Insn& i) {
+        switch (i.mem_size_log2) {
+            case 0:
+                return of<u8>(e, i);
+            case 1:
+                return of<u16>(e, i);
+            case 2:
+                return of<u32>(e, i);
+            default:
+                return of<u64>(e, i);
+        }
+    }
+    template <class S, class E>
+    static Step of(E& e, const Insn& i) {
+        RM_LET(s, e.template read<S, 1>(i));
+        e.template set_at<u32>(i.reg[0], e.template crc32<S>(e.template get_at<u32>(i.reg[0]), s));
         return Step::kNext;
     }
 };

@@ -1,9 +1,9 @@
-// SSE floating point on the host's own SSE unit: results, NaNs, rounding and exception flags are exact
-// because the instruction is the same. The only file with host SSE assembly; another host needs
-// another sse_host.h with the same functions. RCPPS and RSQRTPS are the host's approximations (the
-// manuals only bound their error: SDM 2, RCPPS).
-// Owns: nothing lasting. The host's MXCSR is left with the guest's controls and all exceptions masked;
-// enter() compares it with what is there, so other code may use or change it at any time.
+// SSE floating point on the host's own SSE unit: results, NaNs, rounding and exception flags are
+// exact because the instruction is the same. The only file with host SSE assembly; another host
+// needs another sse_host.h with the same functions. RCPPS and RSQRTPS are the host's approximations
+// (the manuals only bound their error: SDM 2, RCPPS). Owns: nothing lasting. The host's MXCSR is
+// left with the guest's controls and all exceptions masked; enter() compares it with what is there,
+// so other code may use or change it at any time.
 #pragma once
 #include <bit>
 #include <type_traits>
@@ -30,22 +30,12 @@ inline u32 mxcsr_mask(const Cpu& cpu) {
 // Which lanes of a result can be tiny (denormal) by computation.
 enum class Tiny : u8 { kNever, kSs, kPs, kSd, kPd };
 
-template <Tiny Kind>
-inline bool has_tiny(V128 v) {
-    auto tiny32 = [](u32 x) { return !(x & 0x7F800000) && (x & 0x7FFFFF); };
-    auto tiny64 = [](u64 x) { return !((x >> 52) & 0x7FF) && (x << 12); };
-    if constexpr (Kind == Tiny::kSs) return tiny32(static_cast<u32>(vec_low(v)));
-    if constexpr (Kind == Tiny::kSd) return tiny64(vec_low(v));
-    if constexpr (Kind == Tiny::kPd) return tiny64(vec_low(v)) || tiny64(vec_high(v));
-    if constexpr (Kind == Tiny::kPs) {
-        const Lanes<u32> l(v);
-        return tiny32(l[0]) || tiny32(l[1]) || tiny32(l[2]) || tiny32(l[3]);
-    }
-    return false;
+// An unmasked exception of an operand (IE, DE, ZE) hides those of the result (SDM 1 11.5.3.2).
+inline u32 hide_results(u32 guest, u32 flags) {
+    constexpr u32 kOfOperands = kMxcsrIe | kMxcsrDe | kMxcsrZe;
+    return flags & ~(guest >> 7) & kOfOperands ? flags & kOfOperands : flags;
 }
-
-// The end of an operation with unmasked exceptions: flags into MXCSR; false if one is raised. An
-// unmasked exception of the operands (IE, DE, ZE) hides those of the result (SDM 1 11.5.3.2).
+// The end of an operation with unmasked exceptions: flags into MXCSR; false if one is raised.
 [[nodiscard]] bool sse_finish_unmasked(Cpu& cpu, u32 raised);
 
 namespace sse_host {
@@ -71,30 +61,30 @@ inline void leave() { enter(kMxcsrMasks); }
 namespace vec {
 
 #define RM_VEC_OTHER(name)
-#define RM_VEC_FP(name, tiny)                                     \
-    struct name {                                                 \
-        static constexpr VecOp kId = VecOp::name;                 \
-        static constexpr Tiny kTiny = Tiny::tiny;                 \
+#define RM_VEC_FP(name, tiny)                                              \
+    struct name {                                                          \
+        static constexpr VecOp kId = VecOp::name;                          \
+        static constexpr Tiny kTiny = Tiny::tiny;                          \
         [[gnu::always_inline]] static V128 run(V128 a, V128 b, unsigned) { \
-            asm volatile(#name " %1, %0" : "+x"(a) : "x"(b));     \
-            return a;                                             \
-        }                                                         \
+            asm volatile(#name " %1, %0" : "+x"(a) : "x"(b));              \
+            return a;                                                      \
+        }                                                                  \
     };
 // Unary packed operations: the destination's old value does not matter.
 #define RM_VEC_FP_UNARY(name, tiny) RM_VEC_FP(name, tiny)
 // An immediate of at most `last`, which the instruction needs as a constant.
-#define RM_VEC_FP_IMM(name, last, tiny)                                             \
-    struct name {                                                                   \
-        static constexpr VecOp kId = VecOp::name;                                   \
-        static constexpr Tiny kTiny = Tiny::tiny;                                   \
-        template <unsigned Imm>                                                     \
-        static V128 run_with(V128 a, V128 b, unsigned imm) {                        \
-            if constexpr (Imm < last) {                                             \
-                if (imm != Imm) return run_with<Imm + 1>(a, b, imm);                \
-            }                                                                       \
-            asm volatile(#name " %2, %1, %0" : "+x"(a) : "x"(b), "i"(Imm));         \
-            return a;                                                               \
-        }                                                                           \
+#define RM_VEC_FP_IMM(name, last, tiny)                                                         \
+    struct name {                                                                               \
+        static constexpr VecOp kId = VecOp::name;                                               \
+        static constexpr Tiny kTiny = Tiny::tiny;                                               \
+        template <unsigned Imm>                                                                 \
+        static V128 run_with(V128 a, V128 b, unsigned imm) {                                    \
+            if constexpr (Imm < last) {                                                         \
+                if (imm != Imm) return run_with<Imm + 1>(a, b, imm);                            \
+            }                                                                                   \
+            asm volatile(#name " %2, %1, %0" : "+x"(a) : "x"(b), "i"(Imm));                     \
+            return a;                                                                           \
+        }                                                                                       \
         static V128 run(V128 a, V128 b, unsigned imm) { return run_with<0>(a, b, imm & last); } \
     };
 #include "cpu/instructions/vec_fp.def"
@@ -105,18 +95,26 @@ namespace vec {
 
 // Dot products: the products that imm 7:4 leaves out are made 0 * 0, which is exact, and the lanes
 // that imm 3:0 leaves out are cleared afterwards (SDM 2, DPPS).
-template <class Lane, class Base, VecOp Id>
+template <class Lane>
+inline void keep_products(Lanes<Lane>& a, Lanes<Lane>& b, unsigned imm) {
+    for (unsigned n = 0; n < Lanes<Lane>::kCount; ++n)
+        if (!((imm >> (4 + n)) & 1)) a[n] = b[n] = 0;
+}
+template <class Lane>
+inline void keep_results(Lanes<Lane>& r, unsigned imm) {
+    for (unsigned n = 0; n < Lanes<Lane>::kCount; ++n)
+        if (!((imm >> n) & 1)) r[n] = 0;
+}
+template <class L, class All, VecOp Id>
 struct DotProduct {
+    using Lane = L;
     static constexpr VecOp kId = Id;
-    static constexpr Tiny kTiny = Base::kTiny;
+    static constexpr Tiny kTiny = All::kTiny;
     static V128 run(V128 a, V128 b, unsigned imm) {
         Lanes<Lane> x(a), y(b);
-        constexpr unsigned kCount = Lanes<Lane>::kCount;
-        for (unsigned n = 0; n < kCount; ++n)
-            if (!((imm >> (4 + n)) & 1)) x[n] = y[n] = 0;
-        Lanes<Lane> r(Base::run(x, y, 0));
-        for (unsigned n = 0; n < kCount; ++n)
-            if (!((imm >> n) & 1)) r[n] = 0;
+        keep_products(x, y, imm);
+        Lanes<Lane> r(All::run(x, y, 0));
+        keep_results(r, imm);
         return r;
     }
 };
@@ -138,45 +136,49 @@ using dpps = DotProduct<u32, dpps_all, VecOp::dpps>;
 using dppd = DotProduct<u64, dppd_all, VecOp::dppd>;
 
 // To and from general registers.
-#define RM_FP_TO_GPR(name)                                                      \
-    struct name {                                                               \
-        static constexpr VecOp kId = VecOp::name; \
-        template <class T>                                                      \
-        static T run(V128, V128 b) {                                            \
-            T r;                                                                \
-            asm volatile(#name " %1, %0" : "=r"(r) : "x"(b));                   \
-            return r;                                                           \
-        }                                                                       \
+#define RM_FP_TO_GPR(name)                                    \
+    struct name {                                             \
+        static constexpr VecOp kId = VecOp::name;             \
+        template <class T>                                    \
+        static T run(V128, V128 b) {                          \
+            T r;                                              \
+            asm volatile(#name " %1, %0" : "=r"(r) : "x"(b)); \
+            return r;                                         \
+        }                                                     \
     };
-RM_FP_TO_GPR(cvtss2si) RM_FP_TO_GPR(cvttss2si) RM_FP_TO_GPR(cvtsd2si) RM_FP_TO_GPR(cvttsd2si)
+RM_FP_TO_GPR(cvtss2si)
+RM_FP_TO_GPR(cvttss2si)
+RM_FP_TO_GPR(cvtsd2si) RM_FP_TO_GPR(cvttsd2si)
 #undef RM_FP_TO_GPR
-#define RM_FP_FROM_GPR(name)                                                    \
-    struct name {                                                               \
-        static constexpr VecOp kId = VecOp::name; \
-        template <class T>                                                      \
-        static V128 run(V128 a, T v) {                                          \
-            if constexpr (sizeof(T) == 8)                                       \
-                asm volatile(#name "q %1, %0" : "+x"(a) : "r"(v));              \
-            else                                                                \
-                asm volatile(#name "l %1, %0" : "+x"(a) : "r"(v));              \
-            return a;                                                           \
-        }                                                                       \
+#define RM_FP_FROM_GPR(name)                                       \
+    struct name {                                                  \
+        static constexpr VecOp kId = VecOp::name;                  \
+        template <class T>                                         \
+        static V128 run(V128 a, T v) {                             \
+            if constexpr (sizeof(T) == 8)                          \
+                asm volatile(#name "q %1, %0" : "+x"(a) : "r"(v)); \
+            else                                                   \
+                asm volatile(#name "l %1, %0" : "+x"(a) : "r"(v)); \
+            return a;                                              \
+        }                                                          \
     };
-RM_FP_FROM_GPR(cvtsi2ss) RM_FP_FROM_GPR(cvtsi2sd)
+    RM_FP_FROM_GPR(cvtsi2ss) RM_FP_FROM_GPR(cvtsi2sd)
 #undef RM_FP_FROM_GPR
 // Compares: ZF, PF, CF as the instruction leaves them; OF, SF, AF come out 0 (SDM 2, COMISD).
-#define RM_FP_COMPARE(name)                                                     \
-    struct name {                                                               \
-        static constexpr VecOp kId = VecOp::name; \
-        template <class T>                                                      \
-        static T run(V128 a, V128 b) {                                          \
-            Cc f;                                                               \
-            asm volatile(#name " %2, %1\n\tlahf\n\tmov $0, %%al"                \
-                         : "=&a"(f) : "x"(a), "x"(b) : "cc");                   \
-            return f;                                                           \
-        }                                                                       \
+#define RM_FP_COMPARE(name)                                      \
+    struct name {                                                \
+        static constexpr VecOp kId = VecOp::name;                \
+        template <class T>                                       \
+        static T run(V128 a, V128 b) {                           \
+            Cc f;                                                \
+            asm volatile(#name " %2, %1\n\tlahf\n\tmov $0, %%al" \
+                         : "=&a"(f)                              \
+                         : "x"(a), "x"(b)                        \
+                         : "cc");                                \
+            return f;                                            \
+        }                                                        \
     };
-RM_FP_COMPARE(comiss) RM_FP_COMPARE(comisd) RM_FP_COMPARE(ucomiss) RM_FP_COMPARE(ucomisd)
+        RM_FP_COMPARE(comiss) RM_FP_COMPARE(comisd) RM_FP_COMPARE(ucomiss) RM_FP_COMPARE(ucomisd)
 #undef RM_FP_COMPARE
 
 }  // namespace vec

@@ -1,5 +1,5 @@
-// Rows of cpu/instructions/sse_int.def (XMM integer instructions) with the bodies of cpu/semantics/sse.h.
-// Source: SDM 2 for each instruction.
+// Rows of cpu/instructions/sse_int.def (XMM integer instructions) with the bodies of
+// cpu/semantics/sse.h. Source: SDM 2 for each instruction.
 
 #include "cpu/semantics/vector_expand.h"
 

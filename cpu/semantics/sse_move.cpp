@@ -1,5 +1,5 @@
-// Rows of cpu/instructions/sse_move.def, MXCSR's exceptions, byte-masked stores, and the whole of
-// mmx_sse_rows(). Source: SDM 2 for each instruction; SDM 1 11.5.3.
+// Rows of cpu/instructions/sse_move.def, byte-masked stores, and the whole of mmx_sse_rows().
+// Source: SDM 2 for each instruction.
 #include <vector>
 
 #include "cpu/semantics/mask_move.h"
@@ -7,37 +7,24 @@
 
 namespace rm::cpu {
 
-bool sse_finish_unmasked(Cpu& cpu, u32 raised) {
-    const u32 unmasked = raised & ~(cpu.fpu.mxcsr >> 7) & kMxcsrFlags;
-    constexpr u32 kOfOperands = kMxcsrIe | kMxcsrDe | kMxcsrZe;
-    if (unmasked & kOfOperands) raised &= kOfOperands;
-    cpu.fpu.mxcsr |= raised;
-    if (!unmasked) return true;
-    (void)cpu.raise(cpu.cr4 & kCr4Osxmmexcpt ? kXm : kUd);
-    return false;
-}
-
 namespace semantics {
 
-Step store_selected(Cpu& cpu, const Insn& i, const u8* bytes, u32 selected) {
-    if (!selected) return Step::kNext;
+Step store_selected(Cpu& cpu, const Insn& i, const u8* bytes, u32 selected, unsigned size) {
     ValueEngine<kM, kN> e{cpu};
     Insn address = i;
     address.base = kRdi;
     address.index = kZeroReg;
     address.scale = 0;
     address.disp = 0;
-    LinearAddr va[16];
-    for (unsigned n = 0; n < 16; ++n) {
-        if (!((selected >> n) & 1)) continue;
-        RM_TRY((e.linear_of<1, memory::Access::kWrite>(address, va[n], n)));
-        if (!cpu.mmu.probe(cpu.mmu.data_class(), va[n], 1, memory::Access::kWrite)) {
-            (void)cpu.access_failed(static_cast<SegReg>(i.seg));
-            return Step::kFault;
-        }
+    LinearAddr va;
+    RM_TRY(size == 16 ? e.linear_of<16, memory::Access::kWrite>(address, va)
+                      : e.linear_of<8, memory::Access::kWrite>(address, va));
+    if (!cpu.mmu.probe(cpu.mmu.data_class(), va, size, memory::Access::kWrite)) {
+        (void)cpu.access_failed(static_cast<SegReg>(i.seg));
+        return Step::kFault;
     }
-    for (unsigned n = 0; n < 16; ++n)
-        if (((selected >> n) & 1) && !cpu.mmu.store(va[n], bytes[n])) {
+    for (unsigned n = 0; n < size; ++n)
+        if (((selected >> n) & 1) && !cpu.mmu.store(va + n, bytes[n])) {
             (void)cpu.access_failed(static_cast<SegReg>(i.seg));
             return Step::kFault;
         }

@@ -40,7 +40,8 @@ struct Comparison {
             if (at_a(n) == at_b(j)) return true;
         return false;
     }
-    // Is it in one of the ranges a0..a1, a2..a3, ...? A pair whose second half is missing does not count.
+    // Is it in one of the ranges a0..a1, a2..a3, ...? A pair whose second half is missing does not
+    // count.
     bool ranges(unsigned j) const {
         if (!valid_b(j)) return false;
         for (unsigned n = 0; n + 1 < la; n += 2)
@@ -52,7 +53,8 @@ struct Comparison {
         if (!valid_a(j) || !valid_b(j)) return valid_a(j) == valid_b(j);
         return at_a(j) == at_b(j);
     }
-    // Does a, as far as it goes, stand in b at j? What lies beyond the vector's end is not compared.
+    // Does a, as far as it goes, stand in b at j? What lies beyond the vector's end is not
+    // compared.
     bool equal_ordered(unsigned j) const {
         for (unsigned n = 0; n < la && j + n < count; ++n)
             if (!valid_b(j + n) || at_a(n) != at_b(j + n)) return false;
@@ -60,10 +62,14 @@ struct Comparison {
     }
     bool operator()(unsigned j) const {
         switch ((imm >> 2) & 3) {
-            case kEqualAny: return equal_any(j);
-            case kRanges: return ranges(j);
-            case kEqualEach: return equal_each(j);
-            default: return equal_ordered(j);
+            case kEqualAny:
+                return equal_any(j);
+            case kRanges:
+                return ranges(j);
+            case kEqualEach:
+                return equal_each(j);
+            default:
+                return equal_ordered(j);
         }
     }
 };

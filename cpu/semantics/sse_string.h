@@ -1,5 +1,6 @@
-// PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: the comparison itself, independent of where the lengths
-// come from. Source: SDM 2 4.1 (imm8 control byte: element format, aggregation, polarity, output).
+// PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: the comparison itself, independent of where the
+// lengths come from. Source: SDM 2 4.1 (imm8 control byte: element format, aggregation, polarity,
+// output).
 #pragma once
 #include "cpu/semantics/vec.h"
 #include "cpu/state/flags.h"
@@ -7,9 +8,9 @@
 namespace rm::cpu::sse_string {
 
 struct Result {
-    u32 bits;     // IntRes2, one bit per element
-    u32 count;    // elements in a vector: 8 or 16
-    Cc flags;     // CF, ZF, SF, OF; AF = PF = 0
+    u32 bits;   // IntRes2, one bit per element
+    u32 count;  // elements in a vector: 8 or 16
+    Cc flags;   // CF, ZF, SF, OF; AF = PF = 0
 };
 
 // Index output (imm8[6]: least or most significant bit set; none: the element count).

@@ -163,10 +163,10 @@ Step arpl(Cpu& cpu, const Insn& i) {
         set_zf(cpu, raise);
         return Step::kNext;
     }
-    RM_LET(place, e.rmw<u16, 0>(i));
-    const bool raise = (place.value & 3) < (source & 3);
-    const u16 result = raise ? static_cast<u16>((place.value & ~3u) | (source & 3u)) : place.value;
-    e.commit(place, result);
+    // Memory is written only where its RPL changes.
+    RM_LET(d, e.load<u16>(i));
+    const bool raise = (d & 3) < (source & 3);
+    if (raise) RM_TRY(e.store<u16>(i, static_cast<u16>((d & ~3u) | (source & 3u))));
     set_zf(cpu, raise);
     return Step::kNext;
 }
@@ -177,15 +177,18 @@ Step swapgs(Cpu& cpu, const Insn&) {
     return Step::kNext;
 }
 
+// 32 bits, or 64 with REX.W; an operand-size prefix has no effect (SDM 2, RDFSBASE).
+static unsigned base_operand_size(const Insn& i) { return i.size_log2 == 3 ? 8 : 4; }
+
 Step read_base_of(Cpu& cpu, const Insn& i, SegReg s) {
     if (!(cpu.cr4 & kCr4Fsgsbase)) return cpu.raise_ud();
-    set_gpr_at(cpu, i.reg[0], i.size(), cpu.seg[s].base);
+    set_gpr_at(cpu, i.reg[0], base_operand_size(i), cpu.seg[s].base);
     return Step::kNext;
 }
 
 Step write_base_of(Cpu& cpu, const Insn& i, SegReg s) {
     if (!(cpu.cr4 & kCr4Fsgsbase)) return cpu.raise_ud();
-    const u64 base = gpr_at(cpu, i.reg[0], i.size());
+    const u64 base = gpr_at(cpu, i.reg[0], base_operand_size(i));
     if (sign_extend(base, 48) != base) return cpu.raise_gp(0);
     cpu.seg[s].base = base;
     cpu.update_segment(s);

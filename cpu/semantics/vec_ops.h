@@ -30,7 +30,8 @@ inline V128 align_bytes(V128 a, V128 b, unsigned imm) {
     if (imm == 0) return b;
     return shift_bytes_right(b, imm) | shift_bytes_left(a, 16 - imm);
 }
-// Lanes First .. First+Count-1 are chosen by fields of Bits bits of imm from the same group of lanes.
+// Lanes First .. First+Count-1 are chosen by fields of Bits bits of imm from the same group of
+// lanes.
 template <class T, unsigned Bits, unsigned First, unsigned Count>
 inline V128 shuffle(V128 b, unsigned imm) {
     const Lanes<T> in(b);
@@ -114,13 +115,13 @@ inline V128 insert_bits(V128 a, V128 b, unsigned imm) {
     return vec_u64((vec_low(a) & ~mask) | ((vec_low(b) << f.position) & mask));
 }
 
-#define RM_VEC(name, ...)                                                                     \
-    struct name {                                                                             \
-        static constexpr VecOp kId = VecOp::name;                                             \
+#define RM_VEC(name, ...)                                                                        \
+    struct name {                                                                                \
+        static constexpr VecOp kId = VecOp::name;                                                \
         [[gnu::always_inline]] static V128 run([[maybe_unused]] V128 a, [[maybe_unused]] V128 b, \
-                                               [[maybe_unused]] unsigned imm) {               \
-            return __VA_ARGS__;                                                               \
-        }                                                                                     \
+                                               [[maybe_unused]] unsigned imm) {                  \
+            return __VA_ARGS__;                                                                  \
+        }                                                                                        \
     };
 #include "cpu/instructions/vec_int.def"
 #undef RM_VEC

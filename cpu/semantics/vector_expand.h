@@ -7,9 +7,15 @@
 #include "cpu/semantics/sse.h"
 #include "cpu/semantics/vec_ops.h"
 
-#define RM_VROW(mnemonic, variant, forms, feature, checks, ...)                                 \
-    {ZYDIS_MNEMONIC_##mnemonic, Variant::variant, Feature::feature, checks, Intercept::kNone,   \
-     Ending::kNext, &select_vector<__VA_ARGS__, forms>, #mnemonic},
+#define RM_VROW(mnemonic, variant, forms, feature, checks, ...) \
+    {ZYDIS_MNEMONIC_##mnemonic,                                 \
+     Variant::variant,                                          \
+     Feature::feature,                                          \
+     checks,                                                    \
+     Intercept::kNone,                                          \
+     Ending::kNext,                                             \
+     &select_vector<__VA_ARGS__, forms>,                        \
+     #mnemonic},
 
 namespace rm::cpu {
 

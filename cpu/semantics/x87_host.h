@@ -2,10 +2,11 @@
 // flags are exact because the instruction is the same (the transcendental ones are as exact as the
 // host's). The only file with host x87 assembly; a soft 80-bit unit can take its place.
 //
-// An operation loads its operands as 80-bit images (which raises nothing), executes, stores the status
-// word with FNSTSW, and stores the results as 80-bit images again. The host's register stack is empty
-// before and after. Its control word is left as the guest's with all exceptions masked, its sticky
-// flags as they fall: both are looked at before they are believed, so other code may use the unit.
+// An operation loads its operands as 80-bit images (which raises nothing), executes, stores the
+// status word with FNSTSW, and stores the results as 80-bit images again. The host's register stack
+// is empty before and after. Its control word is left as the guest's with all exceptions masked,
+// its sticky flags as they fall: both are looked at before they are believed, so other code may use
+// the unit.
 #pragma once
 #include "cpu/semantics/x87_state.h"
 
@@ -26,7 +27,7 @@ struct alignas(16) Frame {
 static_assert(offsetof(Frame, b) == 16 && offsetof(Frame, m) == 32 && offsetof(Frame, r0) == 48 &&
               offsetof(Frame, r1) == 64 && offsetof(Frame, masked_fcw) == 80);
 
-#define RM_X87_CLOBBERS                                                                         \
+#define RM_X87_CLOBBERS \
     "memory", "cc", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)"
 
 // An operation as two functions returning the status word. `run` needs all exceptions masked;
@@ -37,14 +38,18 @@ static_assert(offsetof(Frame, b) == 16 && offsetof(Frame, m) == 32 && offsetof(F
         static u16 run(Frame& f) {                                                              \
             u16 sw;                                                                             \
             asm volatile(loads instruction "\n\tfnstsw %0\n\t" stores                           \
-                         : "=&a"(sw) : "r"(&f) : RM_X87_CLOBBERS);                              \
+                         : "=&a"(sw)                                                            \
+                         : "r"(&f)                                                              \
+                         : RM_X87_CLOBBERS);                                                    \
             return sw;                                                                          \
         }                                                                                       \
         static u16 run_unmasked(Frame& f) {                                                     \
             u16 sw;                                                                             \
             asm volatile(loads instruction "\n\tfnstsw %0\n\tfnclex\n\tfldcw 80(%1)\n\t" stores \
-                         "fnclex\n\temms"                                                       \
-                         : "=&a"(sw) : "r"(&f) : RM_X87_CLOBBERS);                              \
+                                           "fnclex\n\temms"                                     \
+                         : "=&a"(sw)                                                            \
+                         : "r"(&f)                                                              \
+                         : RM_X87_CLOBBERS);                                                    \
             return sw;                                                                          \
         }                                                                                       \
     };
@@ -56,9 +61,9 @@ static_assert(offsetof(Frame, b) == 16 && offsetof(Frame, m) == 32 && offsetof(F
 #define RM_DROP "fstp %%st(0)\n\t"
 
 // Two registers: r0 = a op b. (AT&T names; with destination st they mean what Intel's mean.)
-#define RM_X87_ARITH(op)                                                     \
-    RM_X87(op##_reg, RM_BA, #op " %%st(1), %%st", RM_R0 RM_DROP)             \
-    RM_X87(op##_f32, RM_A, #op "s 32(%1)", RM_R0)                            \
+#define RM_X87_ARITH(op)                                         \
+    RM_X87(op##_reg, RM_BA, #op " %%st(1), %%st", RM_R0 RM_DROP) \
+    RM_X87(op##_f32, RM_A, #op "s 32(%1)", RM_R0)                \
     RM_X87(op##_f64, RM_A, #op "l 32(%1)", RM_R0)
 RM_X87_ARITH(fadd)
 RM_X87_ARITH(fmul)
@@ -66,8 +71,8 @@ RM_X87_ARITH(fsub)
 RM_X87_ARITH(fsubr)
 RM_X87_ARITH(fdiv)
 RM_X87_ARITH(fdivr)
-#define RM_X87_ARITH_INT(op)                       \
-    RM_X87(op##_i16, RM_A, #op "s 32(%1)", RM_R0)  \
+#define RM_X87_ARITH_INT(op)                      \
+    RM_X87(op##_i16, RM_A, #op "s 32(%1)", RM_R0) \
     RM_X87(op##_i32, RM_A, #op "l 32(%1)", RM_R0)
 RM_X87_ARITH_INT(fiadd)
 RM_X87_ARITH_INT(fimul)
@@ -149,8 +154,8 @@ inline void leave() {
     if (control_word() != 0x37F) load_control_word(0x37F);
 }
 
-// Runs Op under the guest's control word. Result: the condition codes and exactly the exception flags
-// that this operation raised.
+// Runs Op under the guest's control word. Result: the condition codes and exactly the exception
+// flags that this operation raised.
 template <class Op>
 inline u16 execute(Frame& f, u16 fcw, u16 already_raised) {
     if ((fcw & x87::kExceptions) == x87::kExceptions) [[likely]] {

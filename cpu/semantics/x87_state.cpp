@@ -5,8 +5,8 @@ namespace rm::cpu::x87 {
 
 Step report_pending(Cpu& cpu) {
     if (cpu.cr0 & kCr0Ne) return cpu.raise(kMf);
-    // FERR# goes to the chipset, which answers with IRQ 13 and, once its handler has written port F0H,
-    // with IGNNE#. Until then the processor waits at this instruction (SDM 1 8.7.2).
+    // FERR# goes to the chipset, which answers with IRQ 13 and, once its handler has written port
+    // F0H, with IGNNE#. Until then the processor waits at this instruction (SDM 1 8.7.2).
     if (!cpu.on_ferr || cpu.ignne) return Step::kNext;
     cpu.on_ferr(true);
     ++cpu.tick_base;

@@ -1,16 +1,17 @@
 // The x87 register stack and status word as architectural state: top, tags, condition codes, flags,
-// pending exceptions. Assumes FpuState's layout (cpu/state/cpu_state.h): ST(n) is st[(top + n) & 7]; in
-// the tag word only "empty" (3) is kept exactly, other values are computed when the word is stored.
-// Source: SDM 1 8.1, 8.6, 8.7.
+// pending exceptions. Assumes FpuState's layout (cpu/state/cpu_state.h): ST(n) is st[(top + n) &
+// 7]; in the tag word only "empty" (3) is kept exactly, other values are computed when the word is
+// stored. Source: SDM 1 8.1, 8.6, 8.7.
 #pragma once
 #include "cpu/cpu.h"
 
 namespace rm::cpu::x87 {
 
 // Status word (SDM 1 8.1.3). The six exception flags have the control word's mask positions.
-inline constexpr u16 kIe = 1, kDe = 2, kZe = 4, kOe = 8, kUe = 16, kPe = 32, kSf = 64, kSummary = 128,
-                     kC0 = 0x100, kC1 = 0x200, kC2 = 0x400, kC3 = 0x4000, kBusy = 0x8000,
-                     kExceptions = 0x3F, kCodes = kC0 | kC1 | kC2 | kC3, kTopMask = 7 << 11;
+inline constexpr u16 kIe = 1, kDe = 2, kZe = 4, kOe = 8, kUe = 16, kPe = 32, kSf = 64,
+                     kSummary = 128, kC0 = 0x100, kC1 = 0x200, kC2 = 0x400, kC3 = 0x4000,
+                     kBusy = 0x8000, kExceptions = 0x3F, kCodes = kC0 | kC1 | kC2 | kC3,
+                     kTopMask = 7 << 11;
 // Those found before the result is computed: unmasked, they leave the destination alone.
 inline constexpr u16 kBeforeResult = kIe | kDe | kZe;
 // Control word: bit 6 always reads as one; bits 7 and 15:13 are not implemented.

@@ -163,7 +163,11 @@ bool Cpu::linear(SegReg s, u64 offset, unsigned size, Access access, LinearAddr&
 
 bool Cpu::check_access(LinearAddr va, unsigned size, Access access) {
     // SDM 3A table 6-7: natural alignment; what is not a power of two aligns as 8 bytes.
-    const unsigned alignment = size & (size - 1) ? 8 : size < 16 ? size : 8;
+    const unsigned alignment = size & (size - 1) ? 8 : size < 16 ? size : 16;
+    // An address that is not canonical faults as such when the access is made.
+    if (long_mode() && (sign_extend(va, model.linear_bits) != va ||
+                        sign_extend(va + size - 1, model.linear_bits) != va + size - 1))
+        return true;
     if (cpl == 3 && (flags_other & kFlagAc) && (cr0 & kCr0Am) && (va & (alignment - 1)))
         return fail(kAc, 0);
     for (unsigned n = 0; n < 4; ++n) {

@@ -167,6 +167,7 @@ void EmulatedCpu::on_delivery(const Cpu&, const Event& event) {
     if (delivered_) return;
     delivered_ = true;
     save(outcome_.state);
+    if (event.type == EventType::kSoftwareException) outcome_.state.rip += event.insn_length;
     outcome_.vector = event.vector;
     outcome_.error = event.has_error ? event.error : 0;
     outcome_.cr2 = event.vector == kPf ? event.payload : 0;
@@ -202,10 +203,11 @@ void EmulatedCpu::save(State& out) const {
     save_fx(cpu.fpu, out.fx);
 }
 
-Outcome EmulatedCpu::run(const Case& c, unsigned piece) {
+Outcome EmulatedCpu::run(const Case& c, unsigned piece, bool cold) {
     Machine& m = *machine_;
     Cpu& cpu = m.cpu;
     load(c);
+    if (cold) cpu.mmu.flush_all();
     delivered_ = false;
     outcome_ = Outcome{};
     // A REP instruction takes several calls; the INT3 behind it ends the last one.
@@ -213,7 +215,10 @@ Outcome EmulatedCpu::run(const Case& c, unsigned piece) {
         (void)cpu.run(cpu.ticks() + (c.repeats ? piece : 1));
     while (c.repeats && !delivered_ && cpu.rip == c.in.rip);
     if (!delivered_) save(outcome_.state);
-    if (outcome_.vector == kBp && outcome_.state.rip == c.in.rip + c.length) outcome_.vector = kNoFault;
+    if (outcome_.vector == kBp && outcome_.state.rip == c.in.rip + c.length + 1) {
+        outcome_.vector = kNoFault;
+        --outcome_.state.rip;
+    }
     u8 filler[sizeof c.bytes];
     std::memset(filler, kFiller, sizeof filler);
     m.memory.write(kCodeAt + (c.in.rip - kCode), {filler, c.length});

@@ -13,6 +13,13 @@ constexpr u64 kCf = 1, kPf = 4, kAf = 16, kZf = 64, kSf = 128, kIf = 0x200, kDf 
 constexpr unsigned kRspNumber = 4;
 constexpr unsigned kTries = 40;
 
+// Where a meaningless repeat prefix is not ignored by all processors: BSF and BSR become TZCNT and
+// LZCNT, and AMD's LOOPE and LOOPNE take their condition from it.
+bool reserved_repeat(const Template& t) {
+    if (t.map == Map::k0F) return t.opcode == 0xBC || t.opcode == 0xBD;
+    return t.map == Map::kOneByte && (t.opcode == 0xE0 || t.opcode == 0xE1);
+}
+
 bool is_gpr(ZydisRegister r) {
     const ZydisRegisterClass c = ZydisRegisterGetClass(r);
     return c == ZYDIS_REGCLASS_GPR8 || c == ZYDIS_REGCLASS_GPR16 || c == ZYDIS_REGCLASS_GPR32 ||
@@ -51,6 +58,9 @@ bool Generator::make(unsigned row, Case& c) {
         shape_inputs(c);
         if (c.code32)
             for (u64& r : c.in.gpr) r &= 0xFFFFFFFF;
+        // Whether a misaligned 16-byte operand raises #AC is the processor's choice (SDM 2, MOVUPS).
+        for (unsigned n = 0; n < z_.operand_count; ++n)
+            if (is_memory(operands_[n]) && operands_[n].size == 128) c.in.rflags &= ~kAc;
         if (operands_harmless(c)) return true;
     }
     return false;
@@ -71,7 +81,7 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
     if (random_.percent(8)) *p++ = 0x67;
     if (t.memory && random_.percent(8)) *p++ = 0xF0;
     if (random_.percent(3)) *p++ = 0x66;
-    if (!t.repeat && random_.percent(2)) *p++ = random_.percent(50) ? 0xF2 : 0xF3;
+    if (!t.repeat && !reserved_repeat(t) && random_.percent(2)) *p++ = random_.percent(50) ? 0xF2 : 0xF3;
     const u8 rex = !code32 && random_.percent(50) ? 0x40 | static_cast<u8>(random_.below(8)) : 0;
     p += write_opcode(t, rex, p);
     if (!t.modrm.empty()) {
@@ -209,7 +219,8 @@ bool Generator::place(Case& c, const ZydisDecodedOperand& op, u32& pinned) {
     const bool has_base = m.base != ZYDIS_REGISTER_NONE, has_index = m.index != ZYDIS_REGISTER_NONE;
     const bool rip = m.base == ZYDIS_REGISTER_RIP || m.base == ZYDIS_REGISTER_EIP;
     const unsigned bits = z_.address_width;
-    const bool low = bits != 64 || ((!has_base || rip) && z_.raw.disp.size == 32);
+    // With a segment base the offset stays canonical: AMD looks at it as well as at the sum.
+    const bool low = bits != 64 || segment_base(c, op) || ((!has_base || rip) && z_.raw.disp.size == 32);
     const u64 want = target_address(op.size / 8, low) - segment_base(c, op);
     const u64 disp = m.disp.has_displacement ? static_cast<u64>(m.disp.value) : 0;
     auto set = [&](ZydisRegister r, u64 value) {
@@ -275,7 +286,8 @@ bool Generator::operands_harmless(const Case& c) const {
 
 u8* Generator::memory_at(Case& c, u64 linear, u64 size) const {
     for (u64 base : {kScratch, kHighScratch})
-        if (linear >= base && linear + size <= base + kScratchBytes) return c.memory + (linear - base);
+        if (linear - base < kScratchBytes && linear - base + size <= kScratchBytes)
+            return c.memory + (linear - base);
     return nullptr;
 }
 

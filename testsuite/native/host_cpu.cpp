@@ -114,7 +114,7 @@ void rm_native_capture(int signal, siginfo_t*, void* context) {
     o.state.rflags = static_cast<u64>(g[REG_EFL]);
     o.state.fs_base = rm_native_guest_fs;
     o.state.gs_base = rm_native_guest_gs;
-    std::memcpy(&o.state.fx, uc->uc_mcontext.fpregs, sizeof(FxImage));
+    std::memcpy(static_cast<void*>(&o.state.fx), uc->uc_mcontext.fpregs, sizeof(FxImage));
     o.vector = static_cast<u8>(g[REG_TRAPNO]);
     o.error = static_cast<u32>(g[REG_ERR]);
     o.cr2 = static_cast<u64>(g[REG_CR2]);

@@ -132,8 +132,12 @@ void Generator::shape_inputs(Case& c) {
         case ZYDIS_MNEMONIC_LEAVE:
             g[kRbpN] = stack_address();
             break;
-        case ZYDIS_MNEMONIC_BOUND:
-            if (u8* at = memory_at(c, c.operand, 8); at && often) std::memset(at + 3, 0x80, 1), at[7 - 4 * (operands_[0].size == 16)] = 0x7F;
+        case ZYDIS_MNEMONIC_BOUND:  // a wide range, so that some indexes are inside
+            if (u8* at = memory_at(c, c.operand, 8); at && often) {
+                const unsigned half = operands_[0].size / 8;
+                at[half - 1] = 0x80 | random_.byte();
+                at[2 * half - 1] &= 0x7F;
+            }
             break;
         case ZYDIS_MNEMONIC_PCMPESTRI: case ZYDIS_MNEMONIC_PCMPESTRM:
         case ZYDIS_MNEMONIC_PCMPISTRI: case ZYDIS_MNEMONIC_PCMPISTRM: {
@@ -144,6 +148,14 @@ void Generator::shape_inputs(Case& c) {
             if (u8* at = memory_at(c, c.operand, 16)) text(random_, at, 16);
             break;
         }
+        // The components the interpreter has, and those in use, so that both save the same.
+        case ZYDIS_MNEMONIC_XSAVE: case ZYDIS_MNEMONIC_XSAVE64:
+        case ZYDIS_MNEMONIC_XSAVEOPT: case ZYDIS_MNEMONIC_XSAVEOPT64:
+        case ZYDIS_MNEMONIC_XRSTOR: case ZYDIS_MNEMONIC_XRSTOR64:
+            g[kRaxN] &= ~u64{0xFFFFFFFC};
+            g[kRdxN] &= ~u64{0xFFFFFFFF};
+            c.in.fx.tags |= 1;
+            break;
         case ZYDIS_MNEMONIC_LDMXCSR:
             if (u8* at = memory_at(c, c.operand, 4); at && often) at[2] = at[3] = 0;
             break;

@@ -1,6 +1,7 @@
 #include "native/values.h"
 
 #include <cstring>
+#include <iterator>
 
 namespace rm::native {
 
