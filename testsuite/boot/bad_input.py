@@ -3,7 +3,7 @@
 full disks, signals and guests of a few bytes. Every wrong input has to end within seconds with exit code 1 and exactly
 one line on stderr that names the file or option and the cause.
 
-bad_input.py RINGMINUS [-k TEXT] [--images DIR]   -k: only the cases whose name contains TEXT
+bad_input.py RINGMINUS [-k TEXT] [--images DIR] [--guest PROGRAM]   -k: only the cases whose name contains TEXT
 """
 import argparse
 import os
@@ -129,8 +129,8 @@ def check(condition, *what):
 
 
 class Bench:
-    def __init__(self, ringminus, folder, images):
-        self.ringminus, self.folder, self.images = ringminus, folder, images
+    def __init__(self, ringminus, folder, images, program):
+        self.ringminus, self.folder, self.images, self.program = ringminus, folder, images, program
         self.count = 0
 
     def file(self, data, name=None):
@@ -397,18 +397,11 @@ def full_disks(b):
     b.refused(b.guest(b"\xEB\x00" + LOOP) + ["-d", "in_asm", "-D", full], full, "No space left")
 
 
-def vmx_program(b):
-    """A guest program of testsuite/guest with VM exits, if it is built."""
-    path = os.path.join(os.path.dirname(b.ringminus), "../../testsuite/guest/vmx-exits.bin")
-    return path if os.path.exists(path) else None
-
-
 @case
 def full_disk_while_tracing(b):
-    program = vmx_program(b)
-    if not program:
+    if not b.program:
         return
-    guest = ["-kernel", program, "-nodefaults", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    guest = ["-kernel", b.program, "-nodefaults", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     b.refused(guest + ["-trace", "vmexit,file=/dev/full"], "/dev/full", "No space left")
     folder = os.path.join(b.folder, "small")
     os.mkdir(folder)
@@ -500,10 +493,9 @@ def same_hash(b):
     check(len(set(lines)) == 1 and re.fullmatch(r"hash=[0-9a-f]{64} insns=\d+\n", lines[0]), lines)
     other = b.run(*b.guest(b"\x90" + ticking_guest(), "-serial", "null", "-d", "hash"))[2]
     check(other != lines[0], "another guest has the same hash")
-    program = vmx_program(b)
-    if not program:
+    if not b.program:
         return
-    guest = ["-kernel", program, "-nodefaults", "-no-reboot", "-d", "hash", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    guest = ["-kernel", b.program, "-nodefaults", "-no-reboot", "-d", "hash", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     traced = guest + ["-trace", "vmexit,file=/dev/null", "-trace", "vmstat,file=/dev/null", "-singlestep", "L2"]
     check(b.run(*guest) == b.run(*traced), "tracing changes the run")
 
@@ -550,6 +542,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("ringminus")
     parser.add_argument("-k", default="")
+    parser.add_argument("--guest", help="a multiboot kernel with VM exits that ends by isa-debug-exit at port F4h")
     parser.add_argument("--images", default=os.environ.get("RINGMINUS_IMAGES", os.path.join(ROOT, "out/images")) + "/out")
     args = parser.parse_args()
     failed = 0
@@ -558,7 +551,7 @@ def main():
             continue
         start = time.monotonic()
         folder = tempfile.mkdtemp(prefix="ringminus-")
-        bench = Bench(os.path.abspath(args.ringminus), folder, args.images)
+        bench = Bench(os.path.abspath(args.ringminus), folder, args.images, args.guest and os.path.abspath(args.guest))
         try:
             function(bench)
             print(f"ok      {name} ({time.monotonic() - start:.1f} s)", flush=True)
