@@ -60,7 +60,7 @@ CASES = {
     "xen-mission-westmere": (["full"], xen("info,pvhmini,pv,pvh,hvmdisk,hvmgrub,hvm") + ["-cpu", "Westmere"], XEN_MARKS, 7200),
     "xen-mission-barcelona": (["full"], xen("info,pvhmini,pv,pvh,hvmdisk,hvmgrub,hvm") + ["-cpu", "barcelona"], XEN_MARKS, 7200),
     "xen-shadow-core2duo": (["full"], xen("pvhmini,pvh,hvmdisk,hvm", "xen-shadow") + ["-cpu", "core2duo"], XEN_MARKS, 7200),
-    "xen-shadow-opteron-f": (["full"], xen("pv,pvhmini,pvh,hvmdisk", "xen-shadow") + ["-cpu", "opteron-f"], XEN_MARKS, 7200),
+    "xen-shadow-opteron-f": (["full"], xen("pvhmini,pvh,hvmdisk,hvm", "xen-shadow") + ["-cpu", "opteron-f"], XEN_MARKS, 7200),
     "xen-iso": (["full"], ["-cdrom", f"{IMAGES}/xen.iso", "-boot", "d", "-m", "4G"], [r"GRUB loading"] + XEN_MARKS, 7200),
     "memtest": (["full"], ["-kernel", "/boot/memtest86+x64.bin", "-append", "console=ttyS0,115200", "-m", "64",
                            "-screendump", "{screen}"], [r"Memtest86\+ v6", MEMTEST_PASS], 1800, MEMTEST_PASS),
