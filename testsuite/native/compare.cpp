@@ -197,7 +197,7 @@ std::vector<std::string> differences(const Comparison& x) {
     const bool fault = x.host.vector != kNoFault;
     const bool any_result = !fault && undefined_result(x);
     const unsigned freedom = fault ? loose(x.z.mnemonic) : 0;
-    const u64 gpr_mask = x.c.legacy() ? 0xFFFFFFFF : ~u64{0};
+    const u64 gpr_mask = x.c.code32 ? 0xFFFFFFFF : ~u64{0};
     for (unsigned n = 0; n < 16 && !any_result; ++n)
         if (((h.gpr[n] ^ e.gpr[n]) & gpr_mask) && !((freedom & kRegistersOnFault) && n != 4))
             out.push_back(format("%s host %llx emulated %llx", kGprNames[n],
@@ -231,14 +231,14 @@ std::vector<std::string> differences(const Comparison& x) {
 std::string describe(const Comparison& x) {
     std::string s = "    bytes ";
     for (unsigned n = 0; n < x.c.length; ++n) s += format("%02x ", x.c.bytes[n]);
-    s += format(x.c.code == Code::k16 ? "(16-bit code)\n" : x.c.legacy() ? "(32-bit code)\n" : "\n");
+    s += format(x.c.code32 ? "(32-bit code)\n" : "\n");
     const auto line = [&](const char* title, const State& t, const Outcome* o) {
         s += format("    %s: RIP %llx RFLAGS %llx", title, static_cast<unsigned long long>(t.rip),
                     static_cast<unsigned long long>(t.rflags));
         if (o && o->vector != kNoFault)
             s += format(" vector %u error %x CR2 %llx", o->vector, o->error,
                         static_cast<unsigned long long>(o->cr2));
-        for (unsigned n = 0; n < (x.c.legacy() ? 8 : 16); ++n)
+        for (unsigned n = 0; n < (x.c.code32 ? 8 : 16); ++n)
             s += format("%s%s %llx", n % 8 ? " " : "\n      ", kGprNames[n],
                         static_cast<unsigned long long>(t.gpr[n]));
         s += "\n";
@@ -250,7 +250,7 @@ std::string describe(const Comparison& x) {
     s += format("    in: FCW %04x FSW %04x tags %02x MXCSR %04x\n", fx.fcw, fx.fsw, fx.tags, fx.mxcsr);
     for (unsigned n = 0; n < 8; ++n)
         s += format("%s ST%u %s", n % 4 ? "" : "     ", n, hex(fx.st[n], 10).c_str()) + (n % 4 == 3 ? "\n" : "");
-    for (unsigned n = 0; n < (x.c.legacy() ? 8 : 16); ++n)
+    for (unsigned n = 0; n < (x.c.code32 ? 8 : 16); ++n)
         s += format("%s XMM%u %s", n % 2 ? "" : "     ", n, hex(fx.xmm[n], 16).c_str()) + (n % 2 ? "\n" : "");
     if (x.c.operand) {
         s += format("    memory operand at %llx", static_cast<unsigned long long>(x.c.operand));

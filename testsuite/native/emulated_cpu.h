@@ -18,7 +18,7 @@ public:
     Outcome run(const Case& c, unsigned piece, bool cold);
     const u8* memory() const;  // kScratchBytes after run()
     const cpu::Model& model() const;
-    cpu::Mode mode(Code code) const;
+    cpu::Mode mode(bool code32) const;
 
 private:
     struct Machine;

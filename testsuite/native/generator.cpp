@@ -56,7 +56,7 @@ bool Generator::make(unsigned row, Case& c) {
         if (!place_operands(c)) continue;
         type_operands(c);
         shape_inputs(c);
-        if (c.legacy())
+        if (c.code32)
             for (u64& r : c.in.gpr) r &= 0xFFFFFFFF;
         // Whether a misaligned 16-byte operand raises #AC is the processor's choice (SDM 2, MOVUPS).
         for (unsigned n = 0; n < z_.operand_count; ++n)
@@ -70,10 +70,10 @@ bool Generator::make(unsigned row, Case& c) {
 
 bool Generator::encode(unsigned row, const Template& t, Case& c) {
     u8* p = c.bytes;
-    const bool legacy = encodings_.legacy();
+    const bool code32 = encodings_.code32();
     if (random_.percent(8)) {
         constexpr u8 kLegacy[] = {0x26, 0x2E, 0x36, 0x3E}, kBased[] = {0x64, 0x65};
-        if (!legacy && segment_bases_ && random_.percent(70))
+        if (!code32 && segment_bases_ && random_.percent(70))
             *p++ = kBased[random_.below(2)];
         else
             *p++ = kLegacy[random_.below(4)];
@@ -82,7 +82,7 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
     if (t.memory && random_.percent(8)) *p++ = 0xF0;
     if (random_.percent(3)) *p++ = 0x66;
     if (!t.repeat && !reserved_repeat(t) && random_.percent(2)) *p++ = random_.percent(50) ? 0xF2 : 0xF3;
-    const u8 rex = !legacy && random_.percent(50) ? 0x40 | static_cast<u8>(random_.below(8)) : 0;
+    const u8 rex = !code32 && random_.percent(50) ? 0x40 | static_cast<u8>(random_.below(8)) : 0;
     p += write_opcode(t, rex, p);
     if (!t.modrm.empty()) {
         u8 modrm = t.modrm[random_.below(t.modrm.size())];
@@ -90,8 +90,8 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
         *p++ = modrm;
     }
     while (p < c.bytes + sizeof c.bytes) *p++ = random_.byte();
-    c.code = encodings_.code();
-    if (!encodings_.decode(c.bytes, 15, 0x100, z_, operands_, insn_) || insn_.row != row) return false;
+    c.code32 = code32;
+    if (!encodings_.decode(c.bytes, 15, kCode, z_, operands_, insn_) || insn_.row != row) return false;
     for (const auto& imm : z_.raw.imm)
         if (imm.size && random_.percent(30)) {
             const u64 v = integer_value(random_);
@@ -102,8 +102,8 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
     c.repeats = z_.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
     c.in = State{};
     const u64 room = kCodeBytes - 64;
-    c.in.rip = kCode - c.code_base() + (random_.percent(10) ? kPageSize - random_.below(c.length)
-                                                              : 32 + random_.below(room - 32));
+    c.in.rip = kCode + (random_.percent(10) ? kPageSize - random_.below(c.length)
+                                            : 32 + random_.below(room - 32));
     return encodings_.decode(c.bytes, 15, c.in.rip, z_, operands_, insn_) && insn_.row == row;
 }
 
@@ -117,11 +117,11 @@ void Generator::fill_state(Case& c) {
     if (random_.percent(10)) s.rflags |= kId;
     if (random_.percent(5)) s.rflags |= kNt;
     if (random_.percent(2)) s.rflags |= kAc;
-    if (segment_bases_ && !c.legacy()) {
+    if (segment_bases_ && !c.code32) {
         s.fs_base = random_.below(0x4000) << 12 | (random_.percent(30) ? random_.below(4096) : 0);
         s.gs_base = random_.below(0x4000) << 12;
     }
-    s.gpr[kRspNumber] = stack_offset();
+    s.gpr[kRspNumber] = stack_address();
     fill_fx(s.fx);
 }
 
@@ -141,21 +141,15 @@ void Generator::fill_fx(FxImage& fx) {
 
 // --- addresses ---
 
-// An offset in SS; only the low 16 bits matter to a 16-bit stack.
-u64 Generator::stack_offset() {
-    if (encodings_.code() != Code::k16) return stack_address();
-    return ((stack_address() - kStack16.base) & 0xFFFF) | (random_.next() & 0xFFFF0000);
-}
-
 u64 Generator::stack_address() {
-    const u64 base = !encodings_.legacy() && random_.percent(20) ? kHighScratch : kScratch;
+    const u64 base = !encodings_.code32() && random_.percent(20) ? kHighScratch : kScratch;
     const u64 inside = kPageSize + random_.below(kWritableBytes - 2 * kPageSize);
     switch (random_.below(24)) {
         case 0: return base + random_.below(64);                        // pushes leave the area
         case 1: return base + kScratchBytes - random_.below(64);        // pops leave it
         case 2: return base + kWritableBytes + random_.below(64);       // pushes end in read-only
         case 3: return base + kPageSize + random_.below(16);            // page border
-        case 4: return encodings_.legacy() ? random_.below(16) : 0x8000'0000'0000 + random_.below(32) - 16;
+        case 4: return encodings_.code32() ? random_.below(16) : 0x8000'0000'0000 + random_.below(32) - 16;
         case 5: return base + inside;
         default: return base + (inside & ~u64{15});
     }
@@ -189,15 +183,9 @@ u64 Generator::register_value(const Case& c, ZydisRegister r) const {
 }
 
 u64 Generator::segment_base(const Case& c, const ZydisDecodedOperand& op) const {
-    const bool segmented = c.code == Code::k16;
-    switch (op.mem.segment) {
-        case ZYDIS_REGISTER_FS: return c.in.fs_base;
-        case ZYDIS_REGISTER_GS: return c.in.gs_base;
-        case ZYDIS_REGISTER_CS: return segmented ? kCode16.base : 0;
-        case ZYDIS_REGISTER_SS: return segmented ? kStack16.base : 0;
-        case ZYDIS_REGISTER_ES: return segmented ? kExtra16.base : 0;
-        default: return segmented ? kData16.base : 0;
-    }
+    if (op.mem.segment == ZYDIS_REGISTER_FS) return c.in.fs_base;
+    if (op.mem.segment == ZYDIS_REGISTER_GS) return c.in.gs_base;
+    return 0;
 }
 
 u64 Generator::offset_of(const Case& c, const ZydisDecodedOperand& op) const {
@@ -208,7 +196,7 @@ u64 Generator::offset_of(const Case& c, const ZydisDecodedOperand& op) const {
 
 u64 Generator::linear_of(const Case& c, const ZydisDecodedOperand& op) const {
     u64 linear = offset_of(c, op) + segment_base(c, op);
-    if (c.legacy()) linear &= 0xFFFFFFFF;
+    if (c.code32) linear &= 0xFFFFFFFF;
     if (!is_bit_string(z_.mnemonic) || operands_[1].type != ZYDIS_OPERAND_TYPE_REGISTER) return linear;
     const unsigned bits = operands_[1].size;
     const i64 index = static_cast<i64>(sign_extend(register_value(c, operands_[1].reg.value), bits));
@@ -232,7 +220,7 @@ bool Generator::place(Case& c, const ZydisDecodedOperand& op, u32& pinned) {
     const bool rip = m.base == ZYDIS_REGISTER_RIP || m.base == ZYDIS_REGISTER_EIP;
     const unsigned bits = z_.address_width;
     // With a segment base the offset stays canonical: AMD looks at it as well as at the sum.
-    const bool low = bits != 64 || c.in.fs_base || c.in.gs_base || ((!has_base || rip) && z_.raw.disp.size == 32);
+    const bool low = bits != 64 || segment_base(c, op) || ((!has_base || rip) && z_.raw.disp.size == 32);
     const u64 want = target_address(op.size / 8, low) - segment_base(c, op);
     const u64 disp = m.disp.has_displacement ? static_cast<u64>(m.disp.value) : 0;
     auto set = [&](ZydisRegister r, u64 value) {
@@ -303,18 +291,13 @@ u8* Generator::memory_at(Case& c, u64 linear, u64 size) const {
     return nullptr;
 }
 
-u8* Generator::stack_at(Case& c, u64 size) const {
-    const u64 sp = c.in.gpr[kRspNumber];
-    return memory_at(c, c.code == Code::k16 ? kStack16.base + (sp & 0xFFFF) : sp, size);
-}
-
 u64 Generator::code_pointer() {
     switch (random_.below(8)) {
-        case 0: return encodings_.legacy() ? random_.next() & 0xFFFFFFFF
+        case 0: return encodings_.code32() ? random_.next() & 0xFFFFFFFF
                                            : 0x8000'0000'0000 + (random_.next() & 0xFFFF) - 0x8000;
         case 1: return kScratch + random_.below(kScratchBytes);
-        case 2: return encodings_.legacy() ? random_.below(0x20000) : random_.next() >> 17;
-        default: return (encodings_.code() == Code::k16 ? 0 : kCode) + random_.below(kCodeBytes);
+        case 2: return encodings_.code32() ? random_.below(0x20000) : random_.next() >> 17;
+        default: return kCode + random_.below(kCodeBytes);
     }
 }
 

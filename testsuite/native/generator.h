@@ -24,7 +24,6 @@ private:
     void fill_state(Case& c);
     void fill_fx(FxImage& fx);
     u64 stack_address();
-    u64 stack_offset();
     u64 target_address(unsigned size, bool low_only);
     bool place_operands(Case& c);
     bool place(Case& c, const ZydisDecodedOperand& op, u32& pinned);
@@ -36,7 +35,6 @@ private:
     bool operands_harmless(const Case& c) const;
     void type_operands(Case& c);
     u8* memory_at(Case& c, u64 linear, u64 size) const;
-    u8* stack_at(Case& c, u64 size) const;  // null: RSP points elsewhere
     void shape_inputs(Case& c);
     void shape_branch(Case& c);
     void shape_compare_exchange(Case& c);

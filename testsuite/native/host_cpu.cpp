@@ -1,11 +1,9 @@
 #include "native/host_cpu.h"
 
-#include <asm/ldt.h>
 #include <cpuid.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -151,22 +149,6 @@ u8* map_fixed(u64 at, u64 bytes, int protection, int fd, u64 offset) {
     return static_cast<u8*>(p);
 }
 
-bool make_descriptor(const SegmentLayout& l) {
-    user_desc d{};
-    d.entry_number = l.selector >> 3;
-    d.base_addr = static_cast<unsigned>(l.base);
-    d.limit = l.limit;
-    d.seg_32bit = l.big;
-    d.contents = l.code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA;
-    d.useable = 1;
-    constexpr long kWriteEntry = 0x11;
-    return syscall(SYS_modify_ldt, kWriteEntry, &d, sizeof d) == 0;
-}
-
-void load_data_segments(u32 ds, u32 es) {
-    asm volatile("mov %0, %%ds\n\tmov %1, %%es" : : "r"(ds), "r"(es));
-}
-
 void install_handlers() {
     alt_stack = mmap(nullptr, kAltStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack_t s{.ss_sp = alt_stack, .ss_flags = 0, .ss_size = kAltStack};
@@ -201,22 +183,21 @@ bool HostCpu::open() {
                                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     frame_fx = reinterpret_cast<FxImage*>(reinterpret_cast<u8*>(frame) + 2048);
     rm_native_bases = has_segment_bases();
+    // 32-bit code needs usable data segments; 64-bit code does not look at them.
+    asm volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(u32{kUserSs}));
     install_handlers();
     return true;
 }
 
 bool HostCpu::has_segment_bases() const { return getauxval(AT_HWCAP2) & kFsgsbaseInHwcap2; }
 
-bool HostCpu::has_code(Code code) {
-    if (code == Code::k16)
-        for (const SegmentLayout* l : {&kCode16, &kStack16, &kData16, &kExtra16})
-            if (!make_descriptor(*l)) return false;
+bool HostCpu::has_code32() {
     Case c;
-    c.code = code;
+    c.code32 = true;
     c.bytes[0] = 0x40;  // INC EAX; in 64-bit code a REX prefix
     c.length = 1;
-    c.in.rip = 0x100 + kCode - c.code_base();
-    c.in.gpr[4] = 0x2100;
+    c.in.rip = kCode + 0x100;
+    c.in.gpr[4] = kScratch + 0x100;
     const Outcome o = run(c);
     return o.vector == kNoFault && o.state.gpr[0] == 1;
 }
@@ -235,7 +216,7 @@ bool HostCpu::cpuid_bit(u32 leaf, u32 subleaf, unsigned reg, unsigned bit) {
 
 Outcome HostCpu::run(const Case& c) {
     std::memcpy(scratch_, c.memory, kScratchBytes);
-    u8* at = code_ + c.code_offset();
+    u8* at = code_ + (c.in.rip - kCode);
     std::memcpy(at, c.bytes, c.length);
 
     ucontext_t& uc = *frame;
@@ -246,15 +227,11 @@ Outcome HostCpu::run(const Case& c) {
     for (int n = 0; n < 16; ++n) g[kOrder[n]] = static_cast<greg_t>(c.in.gpr[n]);
     g[REG_RIP] = static_cast<greg_t>(c.in.rip);
     g[REG_EFL] = static_cast<greg_t>(c.in.rflags | (c.steps ? kTf : 0));
-    const bool segmented = c.code == Code::k16;
-    const u16 cs = segmented ? kCode16.selector : c.legacy() ? kUserCs32 : kUserCs;
-    g[REG_CSGSFS] = static_cast<greg_t>(cs | u64{segmented ? kStack16.selector : kUserSs} << 48);
+    g[REG_CSGSFS] = static_cast<greg_t>((c.code32 ? kUserCs32 : kUserCs) | u64{kUserSs} << 48);
     *frame_fx = c.in.fx;
     uc.uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(frame_fx);
     // NT and ID come from the processor's flags, the rest from the frame.
     constexpr u64 kNt = 1 << 14, kId = 1 << 21;
-    // 64-bit code does not look at these.
-    load_data_segments(segmented ? kData16.selector : kUserSs, segmented ? kExtra16.selector : kUserSs);
     running = true;
     rm_native_enter(frame, c.in.fs_base, c.in.gs_base, 0x202 | (c.in.rflags & (kNt | kId)));
 

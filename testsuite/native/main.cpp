@@ -45,8 +45,6 @@ constexpr FeatureBit kFeatureBits[] = {
 #undef EDX
 };
 
-const char* name_of(Code code) { return code == Code::k64 ? "64" : code == Code::k32 ? "32" : "16"; }
-
 // Why a row is not run at all, or null.
 const char* reason_to_skip(const cpu::Row& row) {
     if (row.variant == cpu::Variant::kFar) return "far transfer";
@@ -75,11 +73,11 @@ public:
                     static_cast<unsigned long long>(options_.cases), HostCpu::is_amd() ? "AMD" : "Intel");
         if (!host_.has_segment_bases())
             std::printf("native: no FSGSBASE here: FS and GS bases stay as they are\n");
-        for (Code code : {Code::k64, Code::k32, Code::k16})
-            if (host_.has_code(code))
-                run_mode(code);
-            else
-                std::printf("native: no %s-bit code segment here: skipped\n", name_of(code));
+        run_mode(false);
+        if (host_.has_code32())
+            run_mode(true);
+        else
+            std::printf("native: no 32-bit code segment here: 32-bit mode skipped\n");
         for (const auto& [reason, rows] : skipped_)
             std::printf("native: skipped (%s):%s\n", reason.c_str(), rows.c_str());
         std::printf("native: %llu rows, %llu cases, %llu mismatches in %llu rows\n",
@@ -92,8 +90,8 @@ public:
     }
 
 private:
-    void run_mode(Code code) {
-        Encodings encodings(emulated_.model(), emulated_.mode(code), code);
+    void run_mode(bool code32) {
+        Encodings encodings(emulated_.model(), emulated_.mode(code32));
         const auto rows = cpu::instruction_rows();
         for (unsigned n = 0; n < rows.size(); ++n) {
             if (!options_.row.empty() && options_.row != rows[n].name) continue;
@@ -107,7 +105,7 @@ private:
                 skip((std::string("host has no ") + f.name).c_str(), rows[n].name);
                 continue;
             }
-            run_row(encodings, n, code);
+            run_row(encodings, n, code32);
         }
     }
     void skip(const char* reason, const char* row) {
@@ -117,10 +115,10 @@ private:
             if (list.find(name + " ") == list.npos) list += name;
     }
 
-    void run_row(Encodings& encodings, unsigned n, Code code) {
+    void run_row(Encodings& encodings, unsigned n, bool code32) {
         const cpu::Row& row = cpu::instruction_rows()[n];
-        Generator generator(encodings, options_.seed << 20 | row.mnemonic << 8 |
-                                           static_cast<u64>(row.variant) << 4 | static_cast<u64>(code),
+        Generator generator(encodings, options_.seed * 4096 + row.mnemonic * 16 +
+                                           static_cast<u64>(row.variant) * 2 + code32,
                             host_.has_segment_bases());
         u64 cases = 0, mismatches = 0, faults = 0;
         while (cases < options_.cases && generator.make(n, case_)) {
@@ -142,7 +140,7 @@ private:
         totals_.mismatched_rows += mismatches != 0;
         if (options_.verbose || mismatches || cases < options_.cases)
             std::printf("%-12s %s %zu forms %llu cases %llu faults %llu mismatches\n", row.name,
-                        name_of(code), encodings.of(n).size(),
+                        code32 ? "32" : "64", encodings.of(n).size(),
                         static_cast<unsigned long long>(cases), static_cast<unsigned long long>(faults),
                         static_cast<unsigned long long>(mismatches));
     }

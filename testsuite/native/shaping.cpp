@@ -52,7 +52,7 @@ void Generator::shape_branch(Case& c) {
     const ZydisDecodedOperand& op = operands_[0];
     const u64 target = code_pointer();
     if (z_.mnemonic == ZYDIS_MNEMONIC_RET) {
-        if (u8* at = stack_at(c, 8)) std::memcpy(at, &target, z_.operand_width / 8);
+        if (u8* at = memory_at(c, c.in.gpr[kRspN], 8)) std::memcpy(at, &target, c.code32 ? 4 : 8);
     } else if (op.type == ZYDIS_OPERAND_TYPE_MEMORY) {
         if (u8* at = memory_at(c, linear_of(c, op), 8)) std::memcpy(at, &target, op.size / 8);
     } else if (op.type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetId(op.reg.value) != kRspN) {
@@ -130,7 +130,7 @@ void Generator::shape_inputs(Case& c) {
             if (often) c.bytes[z_.raw.imm[1].offset] &= 7;
             [[fallthrough]];
         case ZYDIS_MNEMONIC_LEAVE:
-            g[kRbpN] = stack_offset();
+            g[kRbpN] = stack_address();
             break;
         case ZYDIS_MNEMONIC_BOUND:  // a wide range, so that some indexes are inside
             if (u8* at = memory_at(c, c.operand, 8); at && often) {

@@ -25,19 +25,18 @@ struct Template {
 
 class Encodings {
 public:
-    Encodings(const cpu::Model& model, cpu::Mode mode, Code code);
+    Encodings(const cpu::Model& model, cpu::Mode mode);
     const std::vector<Template>& of(unsigned row) const { return by_row_[row]; }
     // Decodes as the interpreter does; false if undecodable or without a row.
     bool decode(const u8* bytes, unsigned size, u64 rip, ZydisDecodedInstruction& z,
                 ZydisDecodedOperand* operands, cpu::Insn& insn);
-    Code code() const { return code_; }
-    bool legacy() const { return code_ != Code::k64; }
+    bool code32() const { return code32_; }
 
 private:
     void scan(Map map, u8 opcode, bool operand_size, u8 repeat, bool rex_w);
     void add(const Template& t, unsigned row, const u64& signature);
 
-    Code code_;
+    bool code32_;
     cpu::Mode mode_;
     cpu::Decoder decoder_;
     ZydisDecoder zydis_;
