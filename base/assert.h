@@ -6,8 +6,8 @@ namespace rm {
 [[noreturn]] void assert_failed(const char* file, int line, const char* condition, const char* why);
 }
 
-#define RM_ASSERT(condition, why)                                               \
-    do {                                                                        \
-        if (!(condition)) [[unlikely]]                                          \
-            ::rm::assert_failed(__FILE__, __LINE__, #condition, why);           \
+#define RM_ASSERT(condition, why)                                     \
+    do {                                                              \
+        if (!(condition)) [[unlikely]]                                \
+            ::rm::assert_failed(__FILE__, __LINE__, #condition, why); \
     } while (0)

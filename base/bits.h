@@ -22,6 +22,8 @@ constexpr u64 sign_extend(u64 v, unsigned n) {
 constexpr u64 align_down(u64 v, u64 a) { return v & ~(a - 1); }
 constexpr u64 align_up(u64 v, u64 a) { return (v + a - 1) & ~(a - 1); }
 template <class T>
-constexpr unsigned bit_width_of() { return sizeof(T) * 8; }
+constexpr unsigned bit_width_of() {
+    return sizeof(T) * 8;
+}
 
 }  // namespace rm

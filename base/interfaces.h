@@ -61,10 +61,10 @@ public:
 class Processor {
 public:
     enum class Stop : u8 {
-        kDeadline,   // reached run()'s limit
-        kHalted,     // HLT, MWAIT, wait-for-SIPI or shutdown: nothing to execute until a pin moves
+        kDeadline,  // reached run()'s limit
+        kHalted,    // HLT, MWAIT, wait-for-SIPI or shutdown: nothing to execute until a pin moves
         kTripleFault,
-        kDebug,      // a breakpoint or single-step asked for by a debugger
+        kDebug,  // a breakpoint or single-step asked for by a debugger
     };
     virtual ~Processor() = default;
     virtual CpuPins& pins() = 0;
@@ -84,6 +84,8 @@ public:
     virtual void reset() = 0;  // power-up / RESET# state
     // A20M#: when false, physical address bit 20 is forced to 0.
     virtual void set_a20(bool enabled) = 0;
+    // IGNNE#: x87 instructions run in spite of a pending exception, if CR0.NE = 0 (SDM 1 8.7.2).
+    virtual void set_ignne(bool asserted) { (void)asserted; }
 };
 
 // One interrupt line into a controller; level semantics, edge inputs look at 0 -> 1.

@@ -14,9 +14,9 @@ struct Name {
     Item item;
 };
 constexpr Name kNames[] = {
-    {"int", Item::kInt},          {"guest_errors", Item::kGuestErrors},
-    {"unimp", Item::kUnimp},      {"cpu_reset", Item::kCpuReset},
-    {"in_asm", Item::kInAsm},     {"hash", Item::kHash},
+    {"int", Item::kInt},      {"guest_errors", Item::kGuestErrors},
+    {"unimp", Item::kUnimp},  {"cpu_reset", Item::kCpuReset},
+    {"in_asm", Item::kInAsm}, {"hash", Item::kHash},
 };
 
 u32 g_enabled = 0;

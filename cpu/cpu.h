@@ -33,12 +33,12 @@ struct Raised {
 
 // Requests for the run loop's boundary work (Cpu::attention).
 inline constexpr u32 kAttnIntr = 1, kAttnNmi = 2, kAttnSmi = 4, kAttnInit = 8, kAttnSipi = 16,
-                     kAttnVt = 32,   // vt->boundary() has something to look at
-                     kAttnTrap = 64, // pending_db holds DR6 bits of a trap to deliver
-                     kAttnStop = 128;
+                     kAttnVt = 32,  // vt->boundary() has something to look at
+    kAttnTrap = 64,                 // pending_db holds DR6 bits of a trap to deliver
+    kAttnStop = 128;
 
 struct CpuConfig {
-    unsigned index = 0;       // = initial APIC id; 0 is the bootstrap processor
+    unsigned index = 0;  // = initial APIC id; 0 is the bootstrap processor
     unsigned processors = 1;
     bool start_halted = false;  // application processor: waits for SIPI after reset
 };
@@ -47,6 +47,9 @@ struct CpuConfig {
 class InsnObserver {
 public:
     virtual ~InsnObserver() = default;
+    // Asked before each block: false lets it run at full speed. May change only at VM entries and
+    // exits.
+    virtual bool wants(const Cpu&) const { return true; }
     virtual void before_insn(Cpu& cpu, const Insn& insn) = 0;
 };
 
@@ -74,23 +77,23 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     EventObserver* event_observer = nullptr;
 
     // --- pending work ---
-    Raised raised;              // valid after a body returned kFault
-    u32 attention = 0;          // kAttn*: checked at every block boundary
+    Raised raised;                // valid after a body returned kFault
+    u32 attention = 0;            // kAttn*: checked at every block boundary
     bool triple_faulted = false;  // run() returns kTripleFault until reset
     bool debug_stop = false;      // a debugger asks run() to return kDebug; set with kAttnStop
-    u64 pending_db = 0;         // DR6 bits of traps that happened in the instruction just retired
-    bool intr_pin = false;      // level of the local APIC's INTR output
+    u64 pending_db = 0;           // DR6 bits of traps that happened in the instruction just retired
+    bool intr_pin = false;        // level of the local APIC's INTR output
     u8 sipi_vector = 0;
     // NMI, SMI, INIT and SIPI that have arrived and are not yet taken (kAttn* bits); `attention`
     // has such a bit only while it makes sense to look.
     u32 pending = 0;
-    u64 monitor_address = 0;    // MONITOR: physical line address, valid if monitor_armed
+    u64 monitor_address = 0;  // MONITOR: physical line address, valid if monitor_armed
     bool monitor_armed = false;
     bool mwait_any_interrupt = false;   // MWAIT with ECX bit 0: wakes although IF = 0
     std::array<u64, 8> monitor_line{};  // the line's content when MONITOR armed it
     bool monitor_hit() const;           // somebody has changed the armed line
-    // Event being delivered, null outside of deliver(); `ext` is the EXT bit (0 or 1) that goes into
-    // the error codes of faults which that delivery raises (SDM 3A 6.13).
+    // Event being delivered, null outside of deliver(); `ext` is the EXT bit (0 or 1) that goes
+    // into the error codes of faults which that delivery raises (SDM 3A 6.13).
     const Event* delivering = nullptr;
     u32 ext = 0;
     // For the message of a triple fault: where, and the last three vectors.
@@ -100,11 +103,12 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
         u8 vectors[3] = {};
     } last_triple_fault;
     std::function<void(bool)> on_smm_change;  // the chipset opens or closes SMRAM
-    // FERR# while CR0.NE = 0: the chipset raises IRQ 13. ignne is its IGNNE# (port F0H), which lets x87
-    // instructions run in spite of a pending exception. Without a hook they always do.
+    // FERR# while CR0.NE = 0: the chipset raises IRQ 13; false when an instruction has cleared the
+    // exception. ignne is the chipset's IGNNE# (port F0H), which lets x87 instructions run in spite
+    // of a pending exception. Without a hook they always do.
     std::function<void(bool)> on_ferr;
     bool ignne = false;
-    std::vector<u32> reported_msrs;           // unknown ones, already logged
+    std::vector<u32> reported_msrs;  // unknown ones, already logged
     u64 a20_mask = ~u64{0};
 
     // --- derived from the architectural state by update_mode() / update_paging() ---
@@ -118,9 +122,10 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     } read_range[kSegRegs], write_range[kSegRegs];
     bool mem_checks = false;  // #AC checking or data breakpoints active: slow access path
 
-    void update_mode();     // after CS, SS, CPL, CR0, CR4, EFER, EFLAGS.VM/AC, DR7, VT mode changes
+    void update_mode();  // after CS, SS, CPL, CR0, CR4, EFER, EFLAGS.VM/AC, DR7, VT mode changes
     void update_segment(SegReg s);  // after seg[s] changed (also calls for its ranges)
-    void update_paging();   // after CR0/CR3/CR4/EFER/PDPTEs, ASID or second stage change
+    bool flat_segments() const;
+    void update_paging();           // after CR0/CR3/CR4/EFER/PDPTEs, ASID or second stage change
     // Second stage and address-space id, set by VT at entry and exit before update_paging().
     memory::SecondStage second_stage;
     u16 asid = 0;
@@ -183,7 +188,7 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     }
 
     // --- time ---
-    u64 tick_base = 0;          // ticks at the first instruction of the running block
+    u64 tick_base = 0;  // ticks at the first instruction of the running block
     const Insn* block_first = nullptr;
     const Insn* ip_end = nullptr;  // the run loop leaves the block here; may be lowered any time
     u64 stop_tick = 0;
@@ -225,6 +230,7 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     void reset() override;
     void init_reset();  // INIT: SDM 3A table 9-1
     void set_a20(bool enabled) override;
+    void set_ignne(bool asserted) override { ignne = asserted; }
 
     // --- CpuPins ---
     void set_intr(bool asserted) override;

@@ -24,11 +24,11 @@ enum class InterceptAnswer : u8 { kNever, kAlways, kAsk };
 
 enum class ExternalEvent : u8 { kIntr, kNmi, kSmi, kInit, kSipi };
 enum class EventAnswer : u8 {
-    kDeliver,  // not intercepted: the CPU's own rules (IF, shadows) decide
-    kBlocked,  // must stay pending now (GIF = 0, blocking by the VMCS)
-    kExit,     // VM exit taken
-    kExitKeep, // VM exit taken, and the event stays pending (SVM: APM2 15.13)
-    kDrop,     // discard (e.g. SIPI in a guest)
+    kDeliver,   // not intercepted: the CPU's own rules (IF, shadows) decide
+    kBlocked,   // must stay pending now (GIF = 0, blocking by the VMCS)
+    kExit,      // VM exit taken
+    kExitKeep,  // VM exit taken, and the event stays pending (SVM: APM2 15.13)
+    kDrop,      // discard (e.g. SIPI in a guest)
 };
 enum class TaskSwitchSource : u8 { kCall = 0, kIret = 1, kJmp = 2, kGate = 3 };
 enum class MsrAnswer : u8 { kNotMine, kDone, kGp };
@@ -44,8 +44,8 @@ public:
     // Run time, guest mode, answer kAlways or kAsk; privilege checks of the row have passed.
     // kNext: not intercepted, run the body. kVmExit: exit taken. kFault: cpu.raised.
     virtual Step intercept(Cpu& cpu, const Insn& insn, Intercept id) = 0;
-    // VMXON .. VMXOFF, VMRUN .. CLGI, VMCALL, VMMCALL, INVEPT ...: `id` names the instruction. In guest mode
-    // intercept() is asked first (its answer() says kAlways).
+    // VMXON .. VMXOFF, VMRUN .. CLGI, VMCALL, VMMCALL, INVEPT ...: `id` names the instruction. In
+    // guest mode intercept() is asked first (its answer() says kAlways).
     virtual Step execute(Cpu& cpu, const Insn& insn, Intercept id) = 0;
 
     // --- guest mode: control registers, TPR, MSRs, I/O ---
@@ -74,8 +74,9 @@ public:
     // Second-stage fault (EPT violation/misconfiguration, NPF). `during` as above. Always exits.
     virtual void second_stage_fault(Cpu& cpu, const memory::WalkFault& fault,
                                     const Event* during) = 0;
-    // At an instruction boundary with `attention` set: interrupt/NMI windows, MTF, preemption timer,
-    // pending virtual interrupts (may call cpu's event delivery). True: state changed, start over.
+    // At an instruction boundary with `attention` set: interrupt/NMI windows, MTF, preemption
+    // timer, pending virtual interrupts (may call cpu's event delivery). True: state changed, start
+    // over.
     virtual bool boundary(Cpu& cpu) = 0;
     // Tick at which boundary() must be called at the latest; ~0 = none.
     virtual u64 deadline_ticks(const Cpu& cpu) const = 0;

@@ -126,17 +126,17 @@ bool is_register_prefetch(const ZydisDecodedInstruction& z) {
 struct Decoder::Impl {
     const Model& model;
     ZydisDecoder zydis[3];  // 16, 32, 64 bits
-    InstructionText text;  // of -d in_asm
+    InstructionText text;   // of -d in_asm
 
     explicit Impl(const Model& m) : model(m) {
-        const ZydisMachineMode modes[3] = {ZYDIS_MACHINE_MODE_LEGACY_16,
-                                           ZYDIS_MACHINE_MODE_LEGACY_32,
-                                           ZYDIS_MACHINE_MODE_LONG_64};
+        const ZydisMachineMode modes[3] = {
+            ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_MACHINE_MODE_LONG_64};
         const ZydisStackWidth widths[3] = {ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32,
                                            ZYDIS_STACK_WIDTH_64};
         for (unsigned n = 0; n < 3; ++n) {
             ZydisDecoderInit(&zydis[n], modes[n], widths[n]);
-            // Without the feature, F3 0F BC/BD and the MPX and CET opcodes mean what they meant before.
+            // Without the feature, F3 0F BC/BD and the MPX and CET opcodes mean what they meant
+            // before.
             ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
             ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
             ZydisDecoderEnableMode(&zydis[n], ZYDIS_DECODER_MODE_LZCNT,
@@ -156,6 +156,8 @@ struct Decoder::Impl {
     static void set_immediate(const ZydisDecodedInstruction& z, const ZydisDecodedOperand& op,
                               u64 rip, Insn& out, bool first);
     void choose_handler(const Row& row, Mode mode, const Virtualization* vt, Insn& out) const;
+    void decode_xchg_r8(std::span<const u8> bytes, ZydisDecodedInstruction& z,
+                        ZydisDecodedOperand* ops) const;
     void log_text(std::span<const u8> bytes, Mode mode, u64 rip);
 };
 
@@ -251,6 +253,19 @@ void Decoder::Impl::choose_handler(const Row& row, Mode mode, const Virtualizati
         out.fn = intercepted ? intercept_handler : body;
 }
 
+// F3 90 with REX.B is XCHG R8, RAX under a repeat prefix that means nothing, not PAUSE (SDM 2B 4.3,
+// NOP and PAUSE): decoded again without its F3 bytes.
+void Decoder::Impl::decode_xchg_r8(std::span<const u8> bytes, ZydisDecodedInstruction& z,
+                                   ZydisDecodedOperand* ops) const {
+    u8 plain[15];
+    unsigned size = 0;
+    for (u8 byte : bytes.first(z.length))
+        if (byte != 0xF3) plain[size++] = byte;
+    const unsigned dropped = z.length - size;
+    (void)ZydisDecoderDecodeFull(&zydis[2], plain, size, &z, ops);
+    z.length = static_cast<ZyanU8>(z.length + dropped);
+}
+
 void Decoder::Impl::log_text(std::span<const u8> bytes, Mode mode, u64 rip) {
     const InstructionText::Line& line = text.of(bytes, mode.code_size_log2(), rip);
     if (line.length == 0 && bytes.size() < 15) return;  // asked again with the rest of its bytes
@@ -266,8 +281,8 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     out = Insn{};
     out.offset = offset;
     const unsigned available = bytes.size() < 15 ? static_cast<unsigned>(bytes.size()) : 15;
-    const ZyanStatus status = ZydisDecoderDecodeFull(
-        &impl_->zydis[mode.code_size_log2() - 1], bytes.data(), available, &z, ops);
+    const ZyanStatus status = ZydisDecoderDecodeFull(&impl_->zydis[mode.code_size_log2() - 1],
+                                                     bytes.data(), available, &z, ops);
     out.row = 0xFFFF;
     out.length = 1;
     if (status == ZYDIS_STATUS_NO_MORE_DATA) {
@@ -283,19 +298,15 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
         out.fn = raise_ud_handler;
         return Status::kOk;
     }
-    // F3 90 with REX.B is XCHG R8, RAX under a repeat prefix, not PAUSE.
-    if (z.mnemonic == ZYDIS_MNEMONIC_PAUSE && z.raw.rex.B)
-        (void)ZydisDecoderDecodeFull(&impl_->zydis[2], bytes.data() + z.raw.rex.offset,
-                                     available - z.raw.rex.offset, &z, ops),
-            z.length += z.raw.rex.offset;
+    if (z.mnemonic == ZYDIS_MNEMONIC_PAUSE && z.raw.rex.B) impl_->decode_xchg_r8(bytes, z, ops);
     // AMD: an operand-size prefix makes a near branch in 64-bit code a 16-bit one (APM3 1.2.4).
     if (impl_->model.vendor == Vendor::kAmd && mode.code64() && is_near_branch(z) &&
         (z.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !z.raw.rex.W)
         z.operand_width = 16;
     out.length = z.length;
     out.size_log2 = size_code(z.operand_width ? z.operand_width : 32);
-    out.addr = z.address_width == 64 ? AddrMode::k64
-               : mode.code64()       ? AddrMode::k64In32
+    out.addr = z.address_width == 64   ? AddrMode::k64
+               : mode.code64()         ? AddrMode::k64In32
                : z.address_width == 32 ? AddrMode::kLegacy32
                                        : AddrMode::kLegacy16;
     for (unsigned n = 0; n < z.raw.prefix_count; ++n) {
@@ -304,10 +315,18 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
             case 0xF2: out.prefixes = (out.prefixes & ~kPrefixRep) | kPrefixRepne; break;
             case 0xF0: out.prefixes |= kPrefixLock; break;
             case 0x66: out.prefixes |= kPrefixOpSize; break;
-            case 0x26: if (!mode.code64()) out.seg = kEs; break;
-            case 0x2E: if (!mode.code64()) out.seg = kCs; break;
-            case 0x36: if (!mode.code64()) out.seg = kSs; break;
-            case 0x3E: if (!mode.code64()) out.seg = kDs; break;
+            case 0x26:
+                if (!mode.code64()) out.seg = kEs;
+                break;
+            case 0x2E:
+                if (!mode.code64()) out.seg = kCs;
+                break;
+            case 0x36:
+                if (!mode.code64()) out.seg = kSs;
+                break;
+            case 0x3E:
+                if (!mode.code64()) out.seg = kDs;
+                break;
             case 0x64: out.seg = kFs; break;
             case 0x65: out.seg = kGs; break;
             default: break;
@@ -324,8 +343,8 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     }
     // The last x87 opcode as FNSTENV shows it (SDM 1 8.1.9): low 3 bits of the first byte, ModRM.
     if ((z.opcode & 0xF8) == 0xD8 && z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
-        out.imm = (u64{z.opcode} & 7) << 8 | z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 |
-                  z.raw.modrm.rm;
+        out.imm =
+            (u64{z.opcode} & 7) << 8 | z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 | z.raw.modrm.rm;
     // MOVD and MOVQ: which operand is a general register (bit n = operand n).
     if (z.mnemonic == ZYDIS_MNEMONIC_MOVD || z.mnemonic == ZYDIS_MNEMONIC_MOVQ)
         for (unsigned n = 0; n < 2; ++n)

@@ -20,8 +20,8 @@ public:
     };
     explicit Decoder(const Model& model);
     ~Decoder();
-    // Decodes the instruction at bytes[0]. rip = block_rip + offset must be its pointer. `vt` answers
-    // intercept questions in guest mode; it may be null otherwise.
+    // Decodes the instruction at bytes[0]. rip = block_rip + offset must be its pointer. `vt`
+    // answers intercept questions in guest mode; it may be null otherwise.
     Status decode(std::span<const u8> bytes, Mode mode, u64 block_rip, u16 offset,
                   const Virtualization* vt, Insn& out);
 

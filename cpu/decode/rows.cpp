@@ -11,7 +11,8 @@ namespace {
 
 struct Table {
     std::vector<Row> rows;
-    std::vector<u16> first;  // by mnemonic: index + 1 of the first row, rows of one mnemonic chained
+    std::vector<u16>
+        first;  // by mnemonic: index + 1 of the first row, rows of one mnemonic chained
     std::vector<u16> next;
 
     Table() : first(ZYDIS_MNEMONIC_MAX_VALUE + 1, 0) {

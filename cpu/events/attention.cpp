@@ -22,20 +22,15 @@ EventAnswer ask(Cpu& cpu, ExternalEvent e) {
 // Common part: false if the caller shall deliver, else *look is the result.
 bool settled(Cpu& cpu, ExternalEvent e, u32 attn, Look* look) {
     switch (ask(cpu, e)) {
-        case EventAnswer::kDeliver:
-            return false;
-        case EventAnswer::kBlocked:
-            *look = Look::kRetry;
-            return true;
+        case EventAnswer::kDeliver: return false;
+        case EventAnswer::kBlocked: *look = Look::kRetry; return true;
         case EventAnswer::kExit:
             *look = Look::kTaken;
             // A VM exit consumes the event where the manual says so; NMI, SMI, INIT and SIPI are
             // edges and gone, the interrupt pin is a level and stays.
             cpu.pending &= ~attn;
             return true;
-        case EventAnswer::kExitKeep:
-            *look = Look::kTaken;
-            return true;
+        case EventAnswer::kExitKeep: *look = Look::kTaken; return true;
         case EventAnswer::kDrop:
             cpu.pending &= ~attn;
             *look = Look::kNothing;

@@ -146,14 +146,12 @@ void deliver(Cpu& cpu, const Event& first, bool injected) {
 
 void handle_fault(Cpu& cpu) {
     switch (cpu.raised.kind) {
-        case Raised::Kind::kVmExitTaken:
-            return;
+        case Raised::Kind::kVmExitTaken: return;
         case Raised::Kind::kSecondStage:
             cpu.pending_db = 0;
             cpu.vt->second_stage_fault(cpu, cpu.mmu.fault(), nullptr);
             return;
-        case Raised::Kind::kEvent:
-            break;
+        case Raised::Kind::kEvent: break;
     }
     const Event event = cpu.raised.event;
     if (event.type == EventType::kHardwareException) {

@@ -61,20 +61,22 @@ constexpr Alu<T> sbb_portable(T a, T b, bool c) {
 }
 
 #if defined(__x86_64__)
-#define RM_ALU2(name, instruction)                                                      \
-    template <class T>                                                                  \
-    [[gnu::always_inline]] inline Alu<T> name(T a, T b) {                               \
-        Cc f;                                                                           \
+#define RM_ALU2(name, instruction)                                                           \
+    template <class T>                                                                       \
+    [[gnu::always_inline]] inline Alu<T> name(T a, T b) {                                    \
+        Cc f;                                                                                \
         asm(instruction " %2, %0\n\tlahf\n\tseto %%al" : "+r"(a), "=&a"(f) : "r"(b) : "cc"); \
-        return {a, f};                                                                  \
+        return {a, f};                                                                       \
     }
-#define RM_ALU3(name, instruction)                                                      \
-    template <class T>                                                                  \
-    [[gnu::always_inline]] inline Alu<T> name(T a, T b, bool c) {                       \
-        Cc f;                                                                           \
-        asm("btl $0, %k3\n\t" instruction " %2, %0\n\tlahf\n\tseto %%al"                \
-            : "+r"(a), "=&a"(f) : "r"(b), "r"(static_cast<u32>(c)) : "cc");             \
-        return {a, f};                                                                  \
+#define RM_ALU3(name, instruction)                                       \
+    template <class T>                                                   \
+    [[gnu::always_inline]] inline Alu<T> name(T a, T b, bool c) {        \
+        Cc f;                                                            \
+        asm("btl $0, %k3\n\t" instruction " %2, %0\n\tlahf\n\tseto %%al" \
+            : "+r"(a), "=&a"(f)                                          \
+            : "r"(b), "r"(static_cast<u32>(c))                           \
+            : "cc");                                                     \
+        return {a, f};                                                   \
     }
 RM_ALU2(add, "add")
 RM_ALU2(sub, "sub")
@@ -83,10 +85,22 @@ RM_ALU3(sbb, "sbb")
 #undef RM_ALU2
 #undef RM_ALU3
 #else
-template <class T> Alu<T> add(T a, T b) { return adc_portable(a, b, false); }
-template <class T> Alu<T> sub(T a, T b) { return sbb_portable(a, b, false); }
-template <class T> Alu<T> adc(T a, T b, bool c) { return adc_portable(a, b, c); }
-template <class T> Alu<T> sbb(T a, T b, bool c) { return sbb_portable(a, b, c); }
+template <class T>
+Alu<T> add(T a, T b) {
+    return adc_portable(a, b, false);
+}
+template <class T>
+Alu<T> sub(T a, T b) {
+    return sbb_portable(a, b, false);
+}
+template <class T>
+Alu<T> adc(T a, T b, bool c) {
+    return adc_portable(a, b, c);
+}
+template <class T>
+Alu<T> sbb(T a, T b, bool c) {
+    return sbb_portable(a, b, c);
+}
 #endif
 
 // AND, OR, XOR, TEST: CF = OF = AF = 0.
@@ -104,10 +118,14 @@ template <class T>
 template <class T>
 inline constexpr unsigned kBits = sizeof(T) * 8;
 template <class T>
-constexpr bool msb(T v) { return (v >> (kBits<T> - 1)) & 1; }
+constexpr bool msb(T v) {
+    return (v >> (kBits<T> - 1)) & 1;
+}
 // Shift counts are taken modulo 32, or 64 for 64-bit operands (SDM 2, SAL).
 template <class T>
-constexpr unsigned shift_count(u8 n) { return n & (sizeof(T) == 8 ? 63 : 31); }
+constexpr unsigned shift_count(u8 n) {
+    return n & (sizeof(T) == 8 ? 63 : 31);
+}
 constexpr Cc with_cf_of(Cc f, bool cf, bool of) {
     return static_cast<Cc>((f & ~(kCcCf | kCcOf)) | (cf ? kCcCf : 0) | (of ? kCcOf : 0));
 }
@@ -166,7 +184,7 @@ constexpr Alu<T> rcl(T a, u8 n, Cc old) {
     const unsigned width = kBits<T> + 1;
     const u128 rotated = (wide << c) | (wide >> (width - c));
     const T r = static_cast<T>(rotated);
-    cf = (rotated >> kBits<T>) & 1;
+    cf = (rotated >> kBits<T>)&1;
     return {r, with_cf_of(old, cf, msb(r) != cf)};
 }
 template <class T>
@@ -178,7 +196,7 @@ constexpr Alu<T> rcr(T a, u8 n, Cc old) {
     const unsigned width = kBits<T> + 1;
     const u128 rotated = (wide >> c) | (wide << (width - c));
     const T r = static_cast<T>(rotated);
-    return {r, with_cf_of(old, (rotated >> kBits<T>) & 1, msb(r) != msb(static_cast<T>(r << 1)))};
+    return {r, with_cf_of(old, (rotated >> kBits<T>)&1, msb(r) != msb(static_cast<T>(r << 1)))};
 }
 // Double shifts; 16-bit counts above 16 (undefined) shift the pair a:b:a on.
 template <class T>
@@ -216,11 +234,13 @@ constexpr Alu<T> shrd(T a, T b, u8 n, Cc old) {
 }
 
 template <class T>
-using WideOf = std::conditional_t<sizeof(T) == 1, u16,
-               std::conditional_t<sizeof(T) == 2, u32, std::conditional_t<sizeof(T) == 4, u64, u128>>>;
+using WideOf = std::conditional_t<
+    sizeof(T) == 1, u16,
+    std::conditional_t<sizeof(T) == 2, u32, std::conditional_t<sizeof(T) == 4, u64, u128>>>;
 template <class T>
-using SignedWideOf = std::conditional_t<sizeof(T) == 1, i16,
-                     std::conditional_t<sizeof(T) == 2, i32, std::conditional_t<sizeof(T) == 4, i64, i128>>>;
+using SignedWideOf = std::conditional_t<
+    sizeof(T) == 1, i16,
+    std::conditional_t<sizeof(T) == 2, i32, std::conditional_t<sizeof(T) == 4, i64, i128>>>;
 
 // CF = OF = the high half is significant; SF, ZF, PF (undefined) follow the low half, AF = 0.
 template <class T>

@@ -30,7 +30,8 @@ Block* BlockCache::find() {
     if (host) [[likely]] {
         for (Block* b = hash_[slot(cpu_.rip, cpu_.mode)]; b; b = b->next_hash)
             if (b->host == host && b->rip == cpu_.rip && b->mode == cpu_.mode) [[likely]] {
-                if (code64 || cpu_.rip + b->bytes - 1 <= cpu_.seg[kCs].limit) [[likely]] return b;
+                if (code64 || cpu_.rip + b->bytes - 1 <= cpu_.seg[kCs].limit) [[likely]]
+                    return b;
                 break;
             }
     }
@@ -76,7 +77,8 @@ Decoder::Status BlockCache::decode(std::span<const u8> bytes, u16 offset, Insn& 
 }
 
 Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
-    // RAM and ROM code has an exec tag after the fetch; code from a device does not and is not kept.
+    // RAM and ROM code has an exec tag after the fetch; code from a device does not and is not
+    // kept.
     const bool cacheable = cpu_.mmu.fetch_hit(linear) == host;
     const unsigned on_page = static_cast<unsigned>(kPageSize - (linear & (kPageSize - 1)));
     const u64 limit = cpu_.mode.code64() ? ~u64{0} : cpu_.seg[kCs].limit - cpu_.rip + 1;
@@ -123,8 +125,8 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
 Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, unsigned on_first) {
     u8 bytes[15];
     std::memcpy(bytes, host, on_first);
-    const LinearAddr second = cpu_.mode.code64() ? linear + on_first
-                                                 : (linear + on_first) & 0xFFFFFFFF;
+    const LinearAddr second =
+        cpu_.mode.code64() ? linear + on_first : (linear + on_first) & 0xFFFFFFFF;
     PhysAddr machine;
     const u8* rest = cpu_.mmu.fetch(second, machine);
     if (!rest) {

@@ -1,7 +1,7 @@
-// Decoded blocks: straight runs of Insns ending at a branch, a mode-changing instruction, the page's
-// end or kMaxInsns. Keyed by (host pointer of the first byte = physical location, rip, mode word).
-// Blocks of a frame are dropped when a store touches a 64-byte line they cover.
-// An instruction that crosses a page border gets a block of its own that is never reused.
+// Decoded blocks: straight runs of Insns ending at a branch, a mode-changing instruction, the
+// page's end or kMaxInsns. Keyed by (host pointer of the first byte = physical location, rip, mode
+// word). Blocks of a frame are dropped when a store touches a 64-byte line they cover. An
+// instruction that crosses a page border gets a block of its own that is never reused.
 #pragma once
 #include <unordered_map>
 #include <vector>
@@ -18,7 +18,8 @@ struct Block {
     u32 bytes = 0;
     PhysAddr machine = 0;
     u32 count = 0;
-    // The block that ran after this one last time, [1] when its last instruction jumped: see follow().
+    // The block that ran after this one last time, [1] when its last instruction jumped: see
+    // follow().
     Block* followers[2] = {};
     Block* next_hash = nullptr;
     Block* next_in_frame = nullptr;
@@ -33,8 +34,8 @@ public:
     ~BlockCache();
     // The block at cpu.rip, decoded if need be. Null: cpu.raised holds a fetch fault.
     Block* find();
-    // As find(), trying first what followed `last` before. A follower is right if rip and mode agree and
-    // the exec TLB still maps rip to its bytes.
+    // As find(), trying first what followed `last` before. A follower is right if rip and mode
+    // agree and the exec TLB still maps rip to its bytes.
     [[gnu::always_inline]] Block* follow(Block* last, bool jumped) {
         if (!last) return find();
         Block*& follower = last->followers[jumped];
@@ -63,8 +64,8 @@ private:
         return static_cast<unsigned>((rip ^ (rip >> 15) ^ (u64{mode.word} * 0x9E3779B1u >> 13)) &
                                      ((1u << kHashBits) - 1));
     }
-    // decode(), remembering: code that is invalidated by a store nearby is mostly decoded again unchanged.
-    // An entry is right if mode, rip and all bytes of the instruction agree.
+    // decode(), remembering: code that is invalidated by a store nearby is mostly decoded again
+    // unchanged. An entry is right if mode, rip and all bytes of the instruction agree.
     struct Remembered {
         u64 rip = 0;
         Mode mode;

@@ -29,7 +29,7 @@ namespace {
 // Conditions under which instructions are run one by one.
 bool single_step(const Cpu& cpu) {
     return cpu.shadow || (cpu.flags_other & (kFlagTf | kFlagRf)) || (cpu.dr7 & 0xFF) ||
-           cpu.insn_observer;
+           (cpu.insn_observer && cpu.insn_observer->wants(cpu));
 }
 
 // State after the last instruction run, `last`, ended with `step`.
@@ -76,7 +76,8 @@ bool loads_rf(const Insn& i) {
 void run_single(Cpu& cpu, const Block& block) {
     const u8 shadow = cpu.shadow;
     bool trap = cpu.flags_other & kFlagTf;
-    const LinearAddr linear = cpu.mode.code64() ? cpu.rip : (cpu.seg[kCs].base + cpu.rip) & 0xFFFFFFFF;
+    const LinearAddr linear =
+        cpu.mode.code64() ? cpu.rip : (cpu.seg[kCs].base + cpu.rip) & 0xFFFFFFFF;
     if (const u64 hits = instruction_breakpoints(cpu, linear)) {
         Event db{.vector = kDb, .payload = hits};
         cpu.block_rip = block.rip;
@@ -117,11 +118,13 @@ Processor::Stop Cpu::run(u64 until) {
     for (;;) {
         if (attention || activity != Activity::kActive || tick_base >= vt_due) [[unlikely]] {
             if (triple_faulted) return Stop::kTripleFault;
-            if (!service_attention(*this)) return triple_faulted ? Stop::kTripleFault : Stop::kHalted;
+            if (!service_attention(*this))
+                return triple_faulted ? Stop::kTripleFault : Stop::kHalted;
             if (debug_stop) return Stop::kDebug;
         }
         if (tick_base >= stop_tick) return Stop::kDeadline;
-        if (activity != Activity::kActive) [[unlikely]] return Stop::kHalted;
+        if (activity != Activity::kActive) [[unlikely]]
+            return Stop::kHalted;
         Block* block = blocks->follow(last, step == Step::kJump);
         last = block;
         if (!block) [[unlikely]] {
@@ -133,7 +136,9 @@ Processor::Stop Cpu::run(u64 until) {
         if (single_step(*this)) [[unlikely]]
             run_single(*this, *block);
         else
-            step = run_block(*this, *block, (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base);
+            step = run_block(
+                *this, *block,
+                (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base);
     }
 }
 

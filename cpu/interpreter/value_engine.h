@@ -13,9 +13,9 @@
 //
 // Every engine offers the same members (testsuite/unit/cpu/semantics has a second, recording
 // engine to prove it). T is the operand type u8..u64; values are e.g. `typename E::template V<T>`.
-// Decode-time facts may use `if`; run-time choices go through select() and jump_if(). No guest-visible
-// write may precede an operation that can fault.
-// This engine is specialised on the kinds of operands 0 and 1, so register forms have no branches.
+// Decode-time facts may use `if`; run-time choices go through select() and jump_if(). No
+// guest-visible write may precede an operation that can fault. This engine is specialised on the
+// kinds of operands 0 and 1, so register forms have no branches.
 //
 // Two of them run each instruction. The fast one (Fast = true) knows only what is common: TLB hits,
 // limits that hold, targets that exist. Whatever else comes up it returns kFault with nothing
@@ -62,9 +62,13 @@ struct ValueEngine {
             *reinterpret_cast<T*>(reinterpret_cast<u8*>(cpu.gpr) + offset) = v;
     }
     template <class T>
-    T gpr(unsigned r) const { return get_at<T>(static_cast<u8>(r * 8)); }
+    T gpr(unsigned r) const {
+        return get_at<T>(static_cast<u8>(r * 8));
+    }
     template <class T>
-    void set_gpr(unsigned r, T v) { set_at<T>(static_cast<u8>(r * 8), v); }
+    void set_gpr(unsigned r, T v) {
+        set_at<T>(static_cast<u8>(r * 8), v);
+    }
 
     // --- effective addresses ---
     [[gnu::always_inline]] u64 offset_of(const Insn& i) const {
@@ -73,13 +77,15 @@ struct ValueEngine {
     // The value LEA gives: the offset truncated to the address size.
     u64 effective_address(const Insn& i) const {
         const u64 off = offset_of(i);
-        return i.addr == AddrMode::k64 ? off
-               : i.addr == AddrMode::kLegacy16 ? (off & 0xFFFF) : (off & 0xFFFFFFFF);
+        return i.addr == AddrMode::k64         ? off
+               : i.addr == AddrMode::kLegacy16 ? (off & 0xFFFF)
+                                               : (off & 0xFFFFFFFF);
     }
     // extra: added to the offset before truncation (bit strings, multi-part operands).
     template <unsigned Size, memory::Access A>
     [[gnu::always_inline]] bool linear_of(const Insn& i, LinearAddr& va, u64 extra = 0) {
-        if (!linear_unchecked<Size, A>(i, va, extra)) [[unlikely]] return false;
+        if (!linear_unchecked<Size, A>(i, va, extra)) [[unlikely]]
+            return false;
         if (cpu.mem_checks) [[unlikely]]
             return !Fast && cpu.check_access(va, Size, A);
         return true;
@@ -143,7 +149,8 @@ struct ValueEngine {
     template <class T>
     [[gnu::always_inline]] bool store(const Insn& i, T v, u64 extra = 0) {
         LinearAddr va;
-        if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va, extra)) [[unlikely]] return false;
+        if (!linear_of<sizeof(T), memory::Access::kWrite>(i, va, extra)) [[unlikely]]
+            return false;
         return mmu_store(va, v, static_cast<SegReg>(i.seg));
     }
 
@@ -204,64 +211,160 @@ struct ValueEngine {
     static u64 imm(const Insn& i) { return i.imm; }
 
     // --- arithmetic: (value, flags); see alu.h ---
-    template <class T> Alu<T> add(T a, T b) { return alu::add(a, b); }
-    template <class T> Alu<T> sub(T a, T b) { return alu::sub(a, b); }
-    template <class T> Alu<T> adc(T a, T b) { return alu::adc(a, b, carry()); }
-    template <class T> Alu<T> sbb(T a, T b) { return alu::sbb(a, b, carry()); }
-    template <class T> Alu<T> and_(T a, T b) { return alu::logic<T>(a & b); }
-    template <class T> Alu<T> or_(T a, T b) { return alu::logic<T>(a | b); }
-    template <class T> Alu<T> xor_(T a, T b) { return alu::logic<T>(a ^ b); }
-    template <class T> T not_(T a) { return static_cast<T>(~a); }
+    template <class T>
+    Alu<T> add(T a, T b) {
+        return alu::add(a, b);
+    }
+    template <class T>
+    Alu<T> sub(T a, T b) {
+        return alu::sub(a, b);
+    }
+    template <class T>
+    Alu<T> adc(T a, T b) {
+        return alu::adc(a, b, carry());
+    }
+    template <class T>
+    Alu<T> sbb(T a, T b) {
+        return alu::sbb(a, b, carry());
+    }
+    template <class T>
+    Alu<T> and_(T a, T b) {
+        return alu::logic<T>(a & b);
+    }
+    template <class T>
+    Alu<T> or_(T a, T b) {
+        return alu::logic<T>(a | b);
+    }
+    template <class T>
+    Alu<T> xor_(T a, T b) {
+        return alu::logic<T>(a ^ b);
+    }
+    template <class T>
+    T not_(T a) {
+        return static_cast<T>(~a);
+    }
     // Shifts and rotates take the flags before, because a count of zero keeps them.
-    template <class T> Alu<T> shl(T a, u8 n) { return alu::shl(a, n, cpu.cc); }
-    template <class T> Alu<T> shr(T a, u8 n) { return alu::shr(a, n, cpu.cc); }
-    template <class T> Alu<T> sar(T a, u8 n) { return alu::sar(a, n, cpu.cc); }
-    template <class T> Alu<T> rol(T a, u8 n) { return alu::rol(a, n, cpu.cc); }
-    template <class T> Alu<T> ror(T a, u8 n) { return alu::ror(a, n, cpu.cc); }
-    template <class T> Alu<T> rcl(T a, u8 n) { return alu::rcl(a, n, cpu.cc); }
-    template <class T> Alu<T> rcr(T a, u8 n) { return alu::rcr(a, n, cpu.cc); }
-    template <class T> Alu<T> shld(T a, T b, u8 n) { return alu::shld(a, b, n, cpu.cc); }
-    template <class T> Alu<T> shrd(T a, T b, u8 n) { return alu::shrd(a, b, n, cpu.cc); }
-    template <class T> AluWide<T> mul(T a, T b) { return alu::mul(a, b); }
-    template <class T> AluWide<T> imul(T a, T b) { return alu::imul(a, b); }
+    template <class T>
+    Alu<T> shl(T a, u8 n) {
+        return alu::shl(a, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> shr(T a, u8 n) {
+        return alu::shr(a, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> sar(T a, u8 n) {
+        return alu::sar(a, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> rol(T a, u8 n) {
+        return alu::rol(a, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> ror(T a, u8 n) {
+        return alu::ror(a, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> rcl(T a, u8 n) {
+        return alu::rcl(a, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> rcr(T a, u8 n) {
+        return alu::rcr(a, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> shld(T a, T b, u8 n) {
+        return alu::shld(a, b, n, cpu.cc);
+    }
+    template <class T>
+    Alu<T> shrd(T a, T b, u8 n) {
+        return alu::shrd(a, b, n, cpu.cc);
+    }
+    template <class T>
+    AluWide<T> mul(T a, T b) {
+        return alu::mul(a, b);
+    }
+    template <class T>
+    AluWide<T> imul(T a, T b) {
+        return alu::imul(a, b);
+    }
     // Quotient and remainder of high:low / divisor. Not ok: #DE is raised.
-    template <class T> Maybe<Division<T>> div(T high, T low, T divisor) {
+    template <class T>
+    Maybe<Division<T>> div(T high, T low, T divisor) {
         Division<T> d{};
-        if (alu::div(high, low, divisor, d)) [[likely]] return {d, true};
+        if (alu::div(high, low, divisor, d)) [[likely]]
+            return {d, true};
         return {d, refuse(kDe, false)};
     }
-    template <class T> Maybe<Division<T>> idiv(T high, T low, T divisor) {
+    template <class T>
+    Maybe<Division<T>> idiv(T high, T low, T divisor) {
         Division<T> d{};
-        if (alu::idiv(high, low, divisor, d)) [[likely]] return {d, true};
+        if (alu::idiv(high, low, divisor, d)) [[likely]]
+            return {d, true};
         return {d, refuse(kDe, false)};
     }
-    template <class T> Alu<T> bsf(T a, T old) { return alu::bsf(a, old); }
-    template <class T> Alu<T> bsr(T a, T old) { return alu::bsr(a, old); }
-    template <class T> Alu<T> popcnt(T a) { return alu::popcnt(a); }
-    template <class T> Alu<T> lzcnt(T a) { return alu::lzcnt(a); }
-    template <class T> T bswap(T a) { return alu::bswap(a); }
+    template <class T>
+    Alu<T> bsf(T a, T old) {
+        return alu::bsf(a, old);
+    }
+    template <class T>
+    Alu<T> bsr(T a, T old) {
+        return alu::bsr(a, old);
+    }
+    template <class T>
+    Alu<T> popcnt(T a) {
+        return alu::popcnt(a);
+    }
+    template <class T>
+    Alu<T> lzcnt(T a) {
+        return alu::lzcnt(a);
+    }
+    template <class T>
+    T bswap(T a) {
+        return alu::bswap(a);
+    }
     // Bits by run-time position (already reduced modulo the operand size).
-    template <class T> T low_bits(T v, unsigned mask) { return static_cast<T>(v & mask); }
-    template <class T> bool bit_of(T v, T position) { return (v >> position) & 1; }
-    template <class T> T bit_mask(T position) { return static_cast<T>(T{1} << position); }
+    template <class T>
+    T low_bits(T v, unsigned mask) {
+        return static_cast<T>(v & mask);
+    }
+    template <class T>
+    bool bit_of(T v, T position) {
+        return (v >> position) & 1;
+    }
+    template <class T>
+    T bit_mask(T position) {
+        return static_cast<T>(T{1} << position);
+    }
     // Byte offset of the T-sized word that holds bit `index` (signed) of a bit string.
-    template <class T> u64 bit_string_offset(T index) {
+    template <class T>
+    u64 bit_string_offset(T index) {
         const i64 n = static_cast<std::make_signed_t<T>>(index);
         constexpr unsigned kShift = sizeof(T) == 2 ? 4 : sizeof(T) == 4 ? 5 : 6;
         return static_cast<u64>((n >> kShift) * static_cast<i64>(sizeof(T)));
     }
     void set_carry(bool c) { cpu.cc = static_cast<Cc>((cpu.cc & ~kCcCf) | (c ? kCcCf : 0)); }
     // Decode-time constants as values.
-    template <class T> T constant(T v) { return v; }
+    template <class T>
+    T constant(T v) {
+        return v;
+    }
     u8 constant8(u8 v) { return v; }
     u64 constant64(u64 v) { return v; }
     // Widening and narrowing of values.
-    template <class To, class From> To zero_extend(From v) { return static_cast<To>(v); }
-    template <class To, class From> To sign_extend(From v) {
-        return static_cast<To>(static_cast<std::make_signed_t<To>>(
-            static_cast<std::make_signed_t<From>>(v)));
+    template <class To, class From>
+    To zero_extend(From v) {
+        return static_cast<To>(v);
     }
-    template <class To, class From> To truncate(From v) { return static_cast<To>(v); }
+    template <class To, class From>
+    To sign_extend(From v) {
+        return static_cast<To>(
+            static_cast<std::make_signed_t<To>>(static_cast<std::make_signed_t<From>>(v)));
+    }
+    template <class To, class From>
+    To truncate(From v) {
+        return static_cast<To>(v);
+    }
 
     // --- flags ---
     bool carry() const { return cpu.cc & kCcCf; }
@@ -271,16 +374,25 @@ struct ValueEngine {
     Cc flags() const { return cpu.cc; }
     // Condition code 0..15 as in the opcode of Jcc (SDM 2 appendix B.1.4.7).
     template <unsigned C>
-    [[gnu::always_inline]] bool condition() const { return alu::condition<C>(cpu.cc); }
+    [[gnu::always_inline]] bool condition() const {
+        return alu::condition<C>(cpu.cc);
+    }
 
     // --- choice ---
-    template <class T> T select(bool c, T a, T b) { return c ? a : b; }
-    template <class T> bool equal(T a, T b) { return a == b; }
+    template <class T>
+    T select(bool c, T a, T b) {
+        return c ? a : b;
+    }
+    template <class T>
+    bool equal(T a, T b) {
+        return a == b;
+    }
     bool not_bool(bool c) { return !c; }
     bool and_bool(bool a, bool b) { return a && b; }
     bool constant_bool(bool c) { return c; }
     // A conditional register write; a false condition leaves even the upper half alone.
-    template <class T> void set_gpr_if(bool c, unsigned r, T v) {
+    template <class T>
+    void set_gpr_if(bool c, unsigned r, T v) {
         if (c) set_gpr<T>(r, v);
     }
 
@@ -310,7 +422,8 @@ struct ValueEngine {
     }
     [[gnu::always_inline]] Step jump_if(bool c, u64 target) {
         if (!c) return Step::kNext;
-        if (!target_ok(target)) [[unlikely]] return Step::kFault;
+        if (!target_ok(target)) [[unlikely]]
+            return Step::kFault;
         cpu.rip = target;
         return Step::kJump;
     }
@@ -321,8 +434,10 @@ struct ValueEngine {
         const u64 mask = cpu.stack_mask;
         const u64 sp = (cpu.gpr[kRsp] - sizeof(T)) & mask;
         LinearAddr va;
-        if (!stack_linear<sizeof(T), memory::Access::kWrite>(sp, va)) [[unlikely]] return false;
-        if (!mmu_store(va, v, kSs)) [[unlikely]] return false;
+        if (!stack_linear<sizeof(T), memory::Access::kWrite>(sp, va)) [[unlikely]]
+            return false;
+        if (!mmu_store(va, v, kSs)) [[unlikely]]
+            return false;
         set_sp(sp);
         return true;
     }
@@ -332,13 +447,16 @@ struct ValueEngine {
         LinearAddr va;
         T v{};
         const u64 sp = (cpu.gpr[kRsp] + extra) & cpu.stack_mask;
-        if (!stack_linear<sizeof(T), memory::Access::kRead>(sp, va)) [[unlikely]] return {v, false};
+        if (!stack_linear<sizeof(T), memory::Access::kRead>(sp, va)) [[unlikely]]
+            return {v, false};
         const bool good = mmu_load(va, v, kSs);
         return {v, good};
     }
     // The value at stack offset `sp` (LEAVE).
     template <class T>
-    Maybe<T> top_at(u64 sp) { return top<T>(sp - cpu.gpr[kRsp]); }
+    Maybe<T> top_at(u64 sp) {
+        return top<T>(sp - cpu.gpr[kRsp]);
+    }
     void move_stack(u64 sp, u64 bytes) { set_sp((sp + bytes) & cpu.stack_mask); }
     [[gnu::always_inline]] void drop(u64 bytes) {
         set_sp((cpu.gpr[kRsp] + bytes) & cpu.stack_mask);
@@ -354,12 +472,14 @@ struct ValueEngine {
         if (cpu.mode.code64()) [[likely]] {
             va = sp;
         } else {
-            const auto& r = A == memory::Access::kWrite ? cpu.write_range[kSs] : cpu.read_range[kSs];
+            const auto& r =
+                A == memory::Access::kWrite ? cpu.write_range[kSs] : cpu.read_range[kSs];
             if (sp < r.lo || sp + Size - 1 > r.hi) [[unlikely]]
                 return refuse(kSs12);
             va = (cpu.seg[kSs].base + sp) & 0xFFFFFFFF;
         }
-        if (cpu.mem_checks) [[unlikely]] return !Fast && cpu.check_access(va, Size, A);
+        if (cpu.mem_checks) [[unlikely]]
+            return !Fast && cpu.check_access(va, Size, A);
         return true;
     }
 };
@@ -369,8 +489,9 @@ template <OperandKind A, OperandKind B>
 struct Form {};
 
 template <unsigned Size>
-using UnsignedOf = std::conditional_t<Size == 0, u8, std::conditional_t<Size == 1, u16,
-                   std::conditional_t<Size == 2, u32, u64>>>;
+using UnsignedOf =
+    std::conditional_t<Size == 0, u8,
+                       std::conditional_t<Size == 1, u16, std::conditional_t<Size == 2, u32, u64>>>;
 
 template <class Body, class T, OperandKind A, OperandKind B>
 [[gnu::noinline, gnu::cold]] Step complete_handler(Cpu& cpu, const Insn& i) {

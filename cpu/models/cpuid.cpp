@@ -101,12 +101,9 @@ CpuidResult leaf_b(const Query& q) {
     if (!q.intel() && !q.model.features.has(Feature::k_x2apic)) return {};
     constexpr u32 kThreads = 1 << 8, kCores = 2 << 8;
     switch (q.subleaf) {
-        case 0:
-            return {0, 1, kThreads | 0, q.apic_id};
-        case 1:
-            return {q.core_bits(), q.processors, kCores | 1, q.apic_id};
-        default:
-            return {0, 0, q.subleaf & 0xFF, q.apic_id};
+        case 0: return {0, 1, kThreads | 0, q.apic_id};
+        case 1: return {q.core_bits(), q.processors, kCores | 1, q.apic_id};
+        default: return {0, 0, q.subleaf & 0xFF, q.apic_id};
     }
 }
 
@@ -121,27 +118,18 @@ CpuidResult leaf_d(const Query& q) {
 
 CpuidResult basic_leaf(const Query& q, u32 leaf) {
     switch (leaf) {
-        case 0:
-            return vendor_leaf(q, q.model.max_basic);
-        case 1:
-            return leaf_1(q);
-        case 2:
-            return q.model.silicon->l2;
-        case 4:
-            return leaf_4(q);
-        case 5:
-            return leaf_5(q);
-        case 6:
-            return {feature_bits(q.model, 6, 0, EAX), 0, 0, 0};
+        case 0: return vendor_leaf(q, q.model.max_basic);
+        case 1: return leaf_1(q);
+        case 2: return q.model.silicon->l2;
+        case 4: return leaf_4(q);
+        case 5: return leaf_5(q);
+        case 6: return {feature_bits(q.model, 6, 0, EAX), 0, 0, 0};
         case 7:
             if (q.subleaf != 0) return {};
             return {0, feature_bits(q.model, 7, 0, EBX), feature_bits(q.model, 7, 0, ECX), 0};
-        case 0xB:
-            return leaf_b(q);
-        case 0xD:
-            return leaf_d(q);
-        default:
-            return {};
+        case 0xB: return leaf_b(q);
+        case 0xD: return leaf_d(q);
+        default: return {};
     }
 }
 
@@ -164,8 +152,7 @@ CpuidResult extended_leaf(const Query& q, u32 leaf) {
         case 0x80000000:
             if (q.intel()) return {m.max_extended, 0, 0, 0};
             return vendor_leaf(q, m.max_extended);
-        case 0x80000001:
-            return extended_leaf_1(q);
+        case 0x80000001: return extended_leaf_1(q);
         case 0x80000002:
         case 0x80000003:
         case 0x80000004: {
@@ -173,12 +160,9 @@ CpuidResult extended_leaf(const Query& q, u32 leaf) {
             return {text(m.brand, at), text(m.brand, at + 4), text(m.brand, at + 8),
                     text(m.brand, at + 12)};
         }
-        case 0x80000005:
-            return m.silicon->x5;
-        case 0x80000006:
-            return m.silicon->x6;
-        case 0x80000007:
-            return {0, 0, 0, feature_bits(m, 0x80000007, 0, EDX)};
+        case 0x80000005: return m.silicon->x5;
+        case 0x80000006: return m.silicon->x6;
+        case 0x80000007: return {0, 0, 0, feature_bits(m, 0x80000007, 0, EDX)};
         case 0x80000008: {
             const u32 cores = q.intel() ? 0 : (q.processors - 1) | q.core_bits() << 12;
             return {m.physical_bits | m.linear_bits << 8, 0, cores, 0};
@@ -186,8 +170,7 @@ CpuidResult extended_leaf(const Query& q, u32 leaf) {
         case 0x8000000A:
             if (!m.features.has(Feature::k_svm)) return {};
             return {1, m.svm_asids, 0, feature_bits(m, 0x8000000A, 0, EDX)};
-        default:
-            return {};
+        default: return {};
     }
 }
 

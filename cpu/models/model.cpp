@@ -74,22 +74,14 @@ private:
 
 u32 silicon_register(const SiliconRow& row, u32 leaf, std::string_view reg) {
     switch (leaf) {
-        case 0x1:
-            return reg == "ECX" ? row.l1_ecx : row.l1_edx;
-        case 0x6:
-            return row.l6_eax;
-        case 0x7:
-            return reg == "EBX" ? row.l7_ebx : row.l7_ecx;
-        case 0xD:
-            return row.ld1_eax;
-        case 0x80000001:
-            return reg == "ECX" ? row.x1_ecx : row.x1_edx;
-        case 0x80000007:
-            return row.x7_edx;
-        case 0x8000000A:
-            return row.xa_edx;
-        default:
-            return 0;
+        case 0x1: return reg == "ECX" ? row.l1_ecx : row.l1_edx;
+        case 0x6: return row.l6_eax;
+        case 0x7: return reg == "EBX" ? row.l7_ebx : row.l7_ecx;
+        case 0xD: return row.ld1_eax;
+        case 0x80000001: return reg == "ECX" ? row.x1_ecx : row.x1_edx;
+        case 0x80000007: return row.x7_edx;
+        case 0x8000000A: return row.xa_edx;
+        default: return 0;
     }
 }
 

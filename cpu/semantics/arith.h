@@ -7,17 +7,17 @@
 namespace rm::cpu::semantics {
 
 // ADD, SUB, ADC, SBB, AND, OR, XOR: destination = destination op source.
-#define RM_BINARY(Name, op)                              \
-    struct Name {                                        \
-        template <class T, class E>                      \
-        static Step run(E& e, const Insn& i) {           \
-            RM_LET(s, e.template read<T, 1>(i));         \
-            RM_LET(d, e.template rmw<T, 0>(i));          \
-            auto r = e.op(d.value, s);                   \
-            e.commit(d, r.value);                        \
-            e.set_flags(r.flags);                        \
-            return Step::kNext;                          \
-        }                                                \
+#define RM_BINARY(Name, op)                      \
+    struct Name {                                \
+        template <class T, class E>              \
+        static Step run(E& e, const Insn& i) {   \
+            RM_LET(s, e.template read<T, 1>(i)); \
+            RM_LET(d, e.template rmw<T, 0>(i));  \
+            auto r = e.op(d.value, s);           \
+            e.commit(d, r.value);                \
+            e.set_flags(r.flags);                \
+            return Step::kNext;                  \
+        }                                        \
     };
 RM_BINARY(Add, add)
 RM_BINARY(Sub, sub)
@@ -29,31 +29,31 @@ RM_BINARY(Xor, xor_)
 #undef RM_BINARY
 
 // CMP, TEST: flags only.
-#define RM_COMPARE(Name, op)                             \
-    struct Name {                                        \
-        template <class T, class E>                      \
-        static Step run(E& e, const Insn& i) {           \
-            RM_LET(a, e.template read<T, 0>(i));         \
-            RM_LET(b, e.template read<T, 1>(i));         \
-            e.set_flags(e.op(a, b).flags);               \
-            return Step::kNext;                          \
-        }                                                \
+#define RM_COMPARE(Name, op)                     \
+    struct Name {                                \
+        template <class T, class E>              \
+        static Step run(E& e, const Insn& i) {   \
+            RM_LET(a, e.template read<T, 0>(i)); \
+            RM_LET(b, e.template read<T, 1>(i)); \
+            e.set_flags(e.op(a, b).flags);       \
+            return Step::kNext;                  \
+        }                                        \
     };
 RM_COMPARE(Cmp, sub)
 RM_COMPARE(Test, and_)
 #undef RM_COMPARE
 
 // INC and DEC keep CF.
-#define RM_STEP_BY_ONE(Name, op)                         \
-    struct Name {                                        \
-        template <class T, class E>                      \
-        static Step run(E& e, const Insn& i) {           \
-            RM_LET(d, e.template rmw<T, 0>(i));          \
-            auto r = e.op(d.value, T{1});                \
-            e.commit(d, r.value);                        \
-            e.set_flags(r.flags, kCcAll & ~kCcCf);       \
-            return Step::kNext;                          \
-        }                                                \
+#define RM_STEP_BY_ONE(Name, op)                   \
+    struct Name {                                  \
+        template <class T, class E>                \
+        static Step run(E& e, const Insn& i) {     \
+            RM_LET(d, e.template rmw<T, 0>(i));    \
+            auto r = e.op(d.value, T{1});          \
+            e.commit(d, r.value);                  \
+            e.set_flags(r.flags, kCcAll & ~kCcCf); \
+            return Step::kNext;                    \
+        }                                          \
     };
 RM_STEP_BY_ONE(Inc, add)
 RM_STEP_BY_ONE(Dec, sub)
@@ -98,33 +98,33 @@ auto read_high(E& e) {
         return e.template gpr<T>(kRdx);
 }
 
-#define RM_MULTIPLY(Name, op)                                    \
-    struct Name {                                                \
-        template <class T, class E>                              \
-        static Step run(E& e, const Insn& i) {                   \
-            RM_LET(s, e.template read<T, 0>(i));                 \
-            auto r = e.op(e.template gpr<T>(kRax), s);           \
-            write_pair<T>(e, r.low, r.high);                     \
-            e.set_flags(r.flags);                                \
-            return Step::kNext;                                  \
-        }                                                        \
+#define RM_MULTIPLY(Name, op)                          \
+    struct Name {                                      \
+        template <class T, class E>                    \
+        static Step run(E& e, const Insn& i) {         \
+            RM_LET(s, e.template read<T, 0>(i));       \
+            auto r = e.op(e.template gpr<T>(kRax), s); \
+            write_pair<T>(e, r.low, r.high);           \
+            e.set_flags(r.flags);                      \
+            return Step::kNext;                        \
+        }                                              \
     };
 RM_MULTIPLY(Mul, mul)
 RM_MULTIPLY(ImulOne, imul)
 #undef RM_MULTIPLY
 
 // Flags are undefined after DIV and IDIV; canonical: unchanged.
-#define RM_DIVIDE(Name, op)                                                                  \
-    struct Name {                                                                            \
-        template <class T, class E>                                                          \
-        static Step run(E& e, const Insn& i) {                                               \
-            RM_LET(s, e.template read<T, 0>(i));                                             \
-            auto high = read_high<T>(e);                                                     \
-            auto low = e.template gpr<T>(kRax);                                              \
-            RM_LET(r, e.template op<T>(high, low, s));                                       \
-            write_pair<T>(e, r.quotient, r.remainder);                                       \
-            return Step::kNext;                                                              \
-        }                                                                                    \
+#define RM_DIVIDE(Name, op)                            \
+    struct Name {                                      \
+        template <class T, class E>                    \
+        static Step run(E& e, const Insn& i) {         \
+            RM_LET(s, e.template read<T, 0>(i));       \
+            auto high = read_high<T>(e);               \
+            auto low = e.template gpr<T>(kRax);        \
+            RM_LET(r, e.template op<T>(high, low, s)); \
+            write_pair<T>(e, r.quotient, r.remainder); \
+            return Step::kNext;                        \
+        }                                              \
     };
 RM_DIVIDE(Div, div)
 RM_DIVIDE(Idiv, idiv)
@@ -137,8 +137,8 @@ struct Imul {
         if (i.kind(1) == OperandKind::kNone) return ImulOne::run<T>(e, i);
         RM_LET(s, e.template read<T, 1>(i));
         const bool three = i.kind(2) == OperandKind::kImm;
-        auto r = three ? e.imul(s, static_cast<T>(e.imm(i)))
-                       : e.imul(e.template get_at<T>(i.reg[0]), s);
+        auto r =
+            three ? e.imul(s, static_cast<T>(e.imm(i))) : e.imul(e.template get_at<T>(i.reg[0]), s);
         e.template set_at<T>(i.reg[0], r.low);
         e.set_flags(r.flags);
         return Step::kNext;
@@ -146,7 +146,9 @@ struct Imul {
 };
 struct ImulOneForm {
     template <class T, class E>
-    static Step run(E& e, const Insn& i) { return ImulOne::run<T>(e, i); }
+    static Step run(E& e, const Insn& i) {
+        return ImulOne::run<T>(e, i);
+    }
 };
 
 // XADD: source gets the old destination. Equal registers end with the sum.

@@ -1,5 +1,5 @@
-// Bodies of near control transfers and simple flag instructions (SDM 1 5.1.7, 5.1.11). Far transfers,
-// interrupts and IRET are procedures in cpu/system.
+// Bodies of near control transfers and simple flag instructions (SDM 1 5.1.7, 5.1.11). Far
+// transfers, interrupts and IRET are procedures in cpu/system.
 #pragma once
 #include "cpu/state/cpu_state.h"
 #include "cpu/state/insn.h"
@@ -36,12 +36,13 @@ struct Loop {
     }
     template <class Count, class E>
     static Step counted(E& e, const Insn& i) {
-        RM_TRY(e.target_ok(e.imm(i)));
         auto count = e.sub(e.template gpr<Count>(kRcx), Count{1}).value;
-        e.template set_gpr<Count>(kRcx, count);
         auto more = e.not_bool(e.equal(count, Count{0}));
         if constexpr (Kind == 1) more = e.and_bool(more, e.template condition<4>());
         if constexpr (Kind == 2) more = e.and_bool(more, e.template condition<5>());
+        // Only a taken branch is checked, and before the count is written; 0 is always allowed.
+        RM_TRY(e.target_ok(e.select(more, e.constant64(e.imm(i)), e.constant64(0))));
+        e.template set_gpr<Count>(kRcx, count);
         return e.jump_if(more, e.imm(i));
     }
 };
@@ -77,20 +78,28 @@ struct Ret {
 
 struct Clc {
     template <class T, class E>
-    static Step run(E& e, const Insn&) { return e.set_carry(e.constant_bool(false)), Step::kNext; }
+    static Step run(E& e, const Insn&) {
+        return e.set_carry(e.constant_bool(false)), Step::kNext;
+    }
 };
 struct Stc {
     template <class T, class E>
-    static Step run(E& e, const Insn&) { return e.set_carry(e.constant_bool(true)), Step::kNext; }
+    static Step run(E& e, const Insn&) {
+        return e.set_carry(e.constant_bool(true)), Step::kNext;
+    }
 };
 struct Cmc {
     template <class T, class E>
-    static Step run(E& e, const Insn&) { return e.set_carry(e.not_bool(e.carry())), Step::kNext; }
+    static Step run(E& e, const Insn&) {
+        return e.set_carry(e.not_bool(e.carry())), Step::kNext;
+    }
 };
 template <bool Set>
 struct DirectionFlag {
     template <class T, class E>
-    static Step run(E& e, const Insn&) { return e.set_direction(Set), Step::kNext; }
+    static Step run(E& e, const Insn&) {
+        return e.set_direction(Set), Step::kNext;
+    }
 };
 struct Lahf {
     template <class T, class E>

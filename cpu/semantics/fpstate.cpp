@@ -24,6 +24,7 @@ Step fldcw(Cpu& cpu, const Insn& i) {
     RM_LET(v, Memory{cpu}.load<u16>(i));
     cpu.fpu.fcw = static_cast<u16>((v & kFcwImplemented) | kFcwFixed);
     update_summary(cpu.fpu);
+    drop_ferr(cpu);
     return Step::kNext;
 }
 Step fnstsw(Cpu& cpu, const Insn& i) {
@@ -35,10 +36,12 @@ Step fnstsw(Cpu& cpu, const Insn& i) {
 }
 Step fnclex(Cpu& cpu, const Insn&) {
     cpu.fpu.fsw &= static_cast<u16>(~(kExceptions | kSf | kSummary | kBusy));
+    drop_ferr(cpu);
     return Step::kNext;
 }
 Step fninit(Cpu& cpu, const Insn&) {
     init(cpu.fpu);
+    drop_ferr(cpu);
     return Step::kNext;
 }
 Step emms(Cpu& cpu, const Insn&) {
@@ -161,6 +164,7 @@ Step fxrstor(Cpu& cpu, const Insn& i) {
     const u32 mxcsr = m.get<u32>(kMxcsrAt);
     if (with_sse(cpu) && (mxcsr & ~mxcsr_mask(cpu))) return cpu.raise_gp(0);
     get_x87(cpu.fpu, Wide, m);
+    drop_ferr(cpu);
     if (with_sse(cpu)) {
         cpu.fpu.mxcsr = mxcsr;
         if (!fast_fxsave(cpu)) get_xmm(cpu, m);
@@ -215,6 +219,7 @@ Step xrstor(Cpu& cpu, const Insn& i) {
             init(cpu.fpu);
             for (auto& r : cpu.fpu.st) r = {};
         }
+        drop_ferr(cpu);
     }
     if (rfbm & kSseState) {
         cpu.fpu.mxcsr = mxcsr;

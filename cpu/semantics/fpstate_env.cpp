@@ -100,6 +100,7 @@ Step fnstenv(Cpu& cpu, const Insn& i) {
     RM_TRY(store_bytes(cpu, i, va, m.bytes.data(), layout.size()));
     cpu.fpu.fcw |= kExceptions;
     update_summary(cpu.fpu);
+    drop_ferr(cpu);
     return Step::kNext;
 }
 
@@ -112,6 +113,7 @@ Step fnsave(Cpu& cpu, const Insn& i) {
     RM_TRY(env_address<memory::Access::kWrite>(cpu, i, true, va));
     RM_TRY(store_bytes(cpu, i, va, m.bytes.data(), layout.size() + kRegisters));
     init(cpu.fpu);
+    drop_ferr(cpu);
     return Step::kNext;
 }
 
@@ -123,6 +125,7 @@ Step fldenv(Cpu& cpu, const Insn& i) {
     RM_TRY(env_address<memory::Access::kRead>(cpu, i, false, va));
     RM_TRY(load_bytes(cpu, i, va, m.bytes.data(), layout.size()));
     get_environment(cpu.fpu, layout, m);
+    drop_ferr(cpu);
     return Step::kNext;
 }
 
@@ -134,6 +137,7 @@ Step frstor(Cpu& cpu, const Insn& i) {
     RM_TRY(env_address<memory::Access::kRead>(cpu, i, true, va));
     RM_TRY(load_bytes(cpu, i, va, m.bytes.data(), layout.size() + kRegisters));
     get_environment(cpu.fpu, layout, m);
+    drop_ferr(cpu);
     for (unsigned n = 0; n < 8; ++n) st(cpu.fpu, n) = m.get_st(layout.size() + 10 * n);
     return Step::kNext;
 }

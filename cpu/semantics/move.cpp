@@ -9,7 +9,8 @@ using namespace semantics;
 
 namespace {
 
-using MovForms = Shape<kSizesAll, Form<kR, kR>, Form<kR, kM>, Form<kM, kR>, Form<kR, kI>, Form<kM, kI>>;
+using MovForms =
+    Shape<kSizesAll, Form<kR, kR>, Form<kR, kM>, Form<kM, kR>, Form<kR, kI>, Form<kM, kI>>;
 using LeaForms = Shape<kSizesWdq, Form<kR, kM>>;
 using Exchange = Shape<kSizesAll, Form<kR, kR>, Form<kR, kM>, Form<kM, kR>>;
 using RegOnly = Shape<kSizesWdq, Form<kR, kN>>;
@@ -91,22 +92,24 @@ Step popa(Cpu& cpu, const Insn& i) {
     return i.size_log2 == 1 ? popa_sized<u16>(cpu) : popa_sized<u32>(cpu);
 }
 
-// ENTER (SDM 2): size in imm 31:0, nesting level in imm 63:32 modulo 32. Everything that can fault is
-// tried first, in the order of the pushes; then each word is read after the pushes before it, because
-// the old frame may overlap the new one.
+// ENTER (SDM 2): size in imm 31:0, nesting level in imm 63:32 modulo 32. Everything that can fault
+// is tried first, in the order of the pushes; then each word is read after the pushes before it,
+// because the old frame may overlap the new one.
 template <class T>
 Step enter_sized(Cpu& cpu, const Insn& i) {
     AnyEngine e{cpu};
     const u64 size = i.imm & 0xFFFF;
     const unsigned level = (i.imm >> 32) & 31;
     const u64 sp = cpu.gpr[kRsp];
-    const u64 frame = (sp - sizeof(T)) & cpu.stack_mask;
+    // With a 16-bit stack, EBP still gets the upper half of ESP.
+    const u64 frame = (sp & ~cpu.stack_mask) | ((sp - sizeof(T)) & cpu.stack_mask);
     const unsigned count = level + 1;
     auto old_pointer = [&](unsigned n) {
         return e.top_at<T>((cpu.gpr[kRbp] - n * sizeof(T)) & cpu.stack_mask);
     };
     auto writable = [&](u64 at, LinearAddr& va) {
-        if (!e.stack_linear<sizeof(T), memory::Access::kWrite>(at & cpu.stack_mask, va)) return false;
+        if (!e.stack_linear<sizeof(T), memory::Access::kWrite>(at & cpu.stack_mask, va))
+            return false;
         return cpu.mmu.probe(cpu.mmu.data_class(), va, sizeof(T), memory::Access::kWrite) ||
                cpu.access_failed(kSs);
     };

@@ -80,7 +80,8 @@ template <unsigned C>
 struct Setcc {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
-        RM_TRY(e.template write<u8, 0>(i, e.select(e.template condition<C>(), e.constant8(1), e.constant8(0))));
+        RM_TRY(e.template write<u8, 0>(
+            i, e.select(e.template condition<C>(), e.constant8(1), e.constant8(0))));
         return Step::kNext;
     }
 };
@@ -144,7 +145,9 @@ struct Leave {
 
 struct Nop {
     template <class T, class E>
-    static Step run(E&, const Insn&) { return Step::kNext; }
+    static Step run(E&, const Insn&) {
+        return Step::kNext;
+    }
 };
 
 }  // namespace rm::cpu::semantics

@@ -342,14 +342,10 @@ struct Crc32 {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         switch (i.mem_size_log2) {
-            case 0:
-                return of<u8>(e, i);
-            case 1:
-                return of<u16>(e, i);
-            case 2:
-                return of<u32>(e, i);
-            default:
-                return of<u64>(e, i);
+            case 0: return of<u8>(e, i);
+            case 1: return of<u16>(e, i);
+            case 2: return of<u32>(e, i);
+            default: return of<u64>(e, i);
         }
     }
     template <class S, class E>

@@ -148,7 +148,8 @@ using dppd = DotProduct<u64, dppd_all, VecOp::dppd>;
     };
 RM_FP_TO_GPR(cvtss2si)
 RM_FP_TO_GPR(cvttss2si)
-RM_FP_TO_GPR(cvtsd2si) RM_FP_TO_GPR(cvttsd2si)
+RM_FP_TO_GPR(cvtsd2si)
+RM_FP_TO_GPR(cvttsd2si)
 #undef RM_FP_TO_GPR
 #define RM_FP_FROM_GPR(name)                                       \
     struct name {                                                  \
@@ -162,7 +163,8 @@ RM_FP_TO_GPR(cvtsd2si) RM_FP_TO_GPR(cvttsd2si)
             return a;                                              \
         }                                                          \
     };
-    RM_FP_FROM_GPR(cvtsi2ss) RM_FP_FROM_GPR(cvtsi2sd)
+RM_FP_FROM_GPR(cvtsi2ss)
+RM_FP_FROM_GPR(cvtsi2sd)
 #undef RM_FP_FROM_GPR
 // Compares: ZF, PF, CF as the instruction leaves them; OF, SF, AF come out 0 (SDM 2, COMISD).
 #define RM_FP_COMPARE(name)                                      \
@@ -178,7 +180,7 @@ RM_FP_TO_GPR(cvtsd2si) RM_FP_TO_GPR(cvttsd2si)
             return f;                                            \
         }                                                        \
     };
-        RM_FP_COMPARE(comiss) RM_FP_COMPARE(comisd) RM_FP_COMPARE(ucomiss) RM_FP_COMPARE(ucomisd)
+RM_FP_COMPARE(comiss) RM_FP_COMPARE(comisd) RM_FP_COMPARE(ucomiss) RM_FP_COMPARE(ucomisd)
 #undef RM_FP_COMPARE
 
 }  // namespace vec

@@ -62,14 +62,10 @@ struct Comparison {
     }
     bool operator()(unsigned j) const {
         switch ((imm >> 2) & 3) {
-            case kEqualAny:
-                return equal_any(j);
-            case kRanges:
-                return ranges(j);
-            case kEqualEach:
-                return equal_each(j);
-            default:
-                return equal_ordered(j);
+            case kEqualAny: return equal_any(j);
+            case kRanges: return ranges(j);
+            case kEqualEach: return equal_each(j);
+            default: return equal_ordered(j);
         }
     }
 };

@@ -30,33 +30,26 @@ Scalar scalar_of(VecOp op, unsigned n) {
         case VecOp::addsd:
         case VecOp::addpd:
         case VecOp::haddps:
-        case VecOp::haddpd:
-            return Scalar::kAdd;
+        case VecOp::haddpd: return Scalar::kAdd;
         case VecOp::subss:
         case VecOp::subps:
         case VecOp::subsd:
         case VecOp::subpd:
         case VecOp::hsubps:
-        case VecOp::hsubpd:
-            return Scalar::kSub;
+        case VecOp::hsubpd: return Scalar::kSub;
         case VecOp::mulss:
         case VecOp::mulps:
         case VecOp::mulsd:
-        case VecOp::mulpd:
-            return Scalar::kMul;
+        case VecOp::mulpd: return Scalar::kMul;
         case VecOp::divss:
         case VecOp::divps:
         case VecOp::divsd:
-        case VecOp::divpd:
-            return Scalar::kDiv;
+        case VecOp::divpd: return Scalar::kDiv;
         case VecOp::addsubps:
-        case VecOp::addsubpd:
-            return n & 1 ? Scalar::kAdd : Scalar::kSub;
+        case VecOp::addsubpd: return n & 1 ? Scalar::kAdd : Scalar::kSub;
         case VecOp::cvtsd2ss:
-        case VecOp::cvtpd2ps:
-            return Scalar::kNarrow;
-        default:
-            return Scalar::kOther;
+        case VecOp::cvtpd2ps: return Scalar::kNarrow;
+        default: return Scalar::kOther;
     }
 }
 
@@ -97,9 +90,7 @@ u32 flags_alone(const LaneOp& lane, u32 mxcsr, V128& result) {
         case Scalar::kDiv:
             result = kWide ? vec::divsd::run(x, y, 0) : vec::divss::run(x, y, 0);
             break;
-        default:
-            result = vec::cvtsd2ss::run(x, x, 0);
-            break;
+        default: result = vec::cvtsd2ss::run(x, x, 0); break;
     }
     return sse_host::flags();
 }
@@ -131,9 +122,7 @@ bool inexact(const LaneOp& lane) {
         case Scalar::kMul:
             sw = kWide ? execute<fmul_f64>(f, fcw, 0) : execute<fmul_f32>(f, fcw, 0);
             break;
-        default:
-            sw = execute<fmul_f32>(f, fcw, 0);
-            break;
+        default: sw = execute<fmul_f32>(f, fcw, 0); break;
     }
     return sw & x87::kPe;
 }

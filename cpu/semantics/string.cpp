@@ -1,6 +1,6 @@
 // String instructions. A REP instruction is executed in bounded pieces: as many iterations as the
-// tick budget allows, then Step::kAgain; each iteration is one tick and a fault leaves the registers
-// at an iteration's border (SDM 1 7.3.9.2). Runs inside one page of plain RAM go in bulk.
+// tick budget allows, then Step::kAgain; each iteration is one tick and a fault leaves the
+// registers at an iteration's border (SDM 1 7.3.9.2). Runs inside one page of plain RAM go in bulk.
 // Source: SDM 2, MOVS CMPS SCAS LODS STOS INS OUTS, REP.
 #include <algorithm>
 #include <cstring>
@@ -21,9 +21,11 @@ struct Pointers {
     u64 mask;
 
     Pointers(Cpu& c, const Insn& i)
-        : cpu(c), insn(i),
-          mask(i.addr == AddrMode::k64 ? ~u64{0}
-               : i.addr == AddrMode::kLegacy16 ? 0xFFFF : 0xFFFFFFFF) {}
+        : cpu(c),
+          insn(i),
+          mask(i.addr == AddrMode::k64         ? ~u64{0}
+               : i.addr == AddrMode::kLegacy16 ? 0xFFFF
+                                               : 0xFFFFFFFF) {}
     u64 get(Gpr r) const { return cpu.gpr[r] & mask; }
     void set(Gpr r, u64 v) {
         // A 32-bit address size zero-extends, a 16-bit one keeps the upper part.
@@ -120,7 +122,8 @@ Step movs(Cpu& cpu, const Insn& i) {
         if (!n) return 0;
         // A destination just above the source repeats what was copied: element order matters.
         if (to > from && to < from + n * sizeof(T)) {
-            for (u64 k = 0; k < n; ++k) std::memmove(to + k * sizeof(T), from + k * sizeof(T), sizeof(T));
+            for (u64 k = 0; k < n; ++k)
+                std::memmove(to + k * sizeof(T), from + k * sizeof(T), sizeof(T));
         } else {
             std::memmove(to, from, n * sizeof(T));
         }
@@ -166,7 +169,8 @@ Step lods(Cpu& cpu, const Insn& i) {
         p.set(kRsi, p.get(kRsi) + p.step(sizeof(T)));
         return true;
     };
-    return repeat(p, element, [](u64) -> u64 { return 0; }, [] { return true; });
+    return repeat(
+        p, element, [](u64) -> u64 { return 0; }, [] { return true; });
 }
 
 // REPE goes on while ZF is set, REPNE while it is clear.
@@ -259,7 +263,8 @@ Step ins(Cpu& cpu, const Insn& i) {
         p.set(kRdi, p.get(kRdi) + p.step(sizeof(T)));
         return true;
     };
-    const Step s = repeat(p, element, [](u64) -> u64 { return 0; }, [] { return true; });
+    const Step s = repeat(
+        p, element, [](u64) -> u64 { return 0; }, [] { return true; });
     return s == Step::kNext ? Step::kEnd : s;
 }
 
@@ -275,7 +280,8 @@ Step outs(Cpu& cpu, const Insn& i) {
         p.set(kRsi, p.get(kRsi) + p.step(sizeof(T)));
         return true;
     };
-    const Step s = repeat(p, element, [](u64) -> u64 { return 0; }, [] { return true; });
+    const Step s = repeat(
+        p, element, [](u64) -> u64 { return 0; }, [] { return true; });
     return s == Step::kNext ? Step::kEnd : s;
 }
 

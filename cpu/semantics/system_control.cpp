@@ -16,12 +16,9 @@ u64 visible_cr(Cpu& cpu, unsigned cr) {
 Step write_visible_cr(Cpu& cpu, unsigned cr, u64 value) {
     if (cpu.in_guest()) value = cpu.vt->guest_cr_write(cpu, cr, value);
     switch (cr) {
-        case 0:
-            return write_cr0(cpu, value);
-        case 3:
-            return write_cr3(cpu, value);
-        default:
-            return write_cr4(cpu, value);
+        case 0: return write_cr0(cpu, value);
+        case 3: return write_cr3(cpu, value);
+        default: return write_cr4(cpu, value);
     }
 }
 
@@ -38,12 +35,9 @@ Step write_cr8_operand(Cpu& cpu, const Insn& i, u64 value) {
     if (cpu.in_guest()) {
         Step step = Step::kEnd;
         switch (cpu.vt->cr8_write(cpu, i, value, step)) {
-            case MsrAnswer::kDone:
-                return step;
-            case MsrAnswer::kGp:
-                return cpu.raise_gp(0);
-            case MsrAnswer::kNotMine:
-                break;
+            case MsrAnswer::kDone: return step;
+            case MsrAnswer::kGp: return cpu.raise_gp(0);
+            case MsrAnswer::kNotMine: break;
         }
     }
     return write_cr8(cpu, value);
@@ -155,17 +149,12 @@ Step invpcid(Cpu& cpu, const Insn& i) {
     if (type > 3 || pcid >> 12) return cpu.raise_gp(0);
     if (type < 2 && pcid && !(cpu.cr4 & kCr4Pcide)) return cpu.raise_gp(0);
     switch (type) {
-        case 0:
-            return invpcid_by_address(cpu, pcid, linear);
+        case 0: return invpcid_by_address(cpu, pcid, linear);
         case 1:
             cpu.mmu.flush({.asid = cpu.asid, .pcid = static_cast<u16>(pcid), .keep_global = true});
             break;
-        case 2:
-            cpu.mmu.flush({.asid = cpu.asid});
-            break;
-        default:
-            cpu.mmu.flush({.asid = cpu.asid, .keep_global = true});
-            break;
+        case 2: cpu.mmu.flush({.asid = cpu.asid}); break;
+        default: cpu.mmu.flush({.asid = cpu.asid, .keep_global = true}); break;
     }
     return Step::kEnd;
 }

@@ -28,14 +28,9 @@ Step popf_vme(Cpu& cpu, PlainEngine& e, u64 image) {
 
 Step cli(Cpu& cpu, const Insn&) {
     switch (if_access(cpu)) {
-        case IfAccess::kReal:
-            cpu.flags_other &= ~kFlagIf;
-            break;
-        case IfAccess::kVirtual:
-            cpu.flags_other &= ~kFlagVif;
-            break;
-        case IfAccess::kNone:
-            return cpu.raise_gp(0);
+        case IfAccess::kReal: cpu.flags_other &= ~kFlagIf; break;
+        case IfAccess::kVirtual: cpu.flags_other &= ~kFlagVif; break;
+        case IfAccess::kNone: return cpu.raise_gp(0);
     }
     return Step::kNext;
 }
@@ -54,8 +49,7 @@ Step sti(Cpu& cpu, const Insn&) {
             if (cpu.flag(kFlagVip)) return cpu.raise_gp(0);
             cpu.flags_other |= kFlagVif;
             break;
-        case IfAccess::kNone:
-            return cpu.raise_gp(0);
+        case IfAccess::kNone: return cpu.raise_gp(0);
     }
     return Step::kEnd;
 }

@@ -101,23 +101,17 @@ Step mov_sreg(Cpu& cpu, const Insn& i) {
 
 Step push_sreg(Cpu& cpu, const Insn& i) {
     switch (i.size_log2) {
-        case 1:
-            return push_selector<u16>(cpu, i);
-        case 2:
-            return push_selector<u32>(cpu, i);
-        default:
-            return push_selector<u64>(cpu, i);
+        case 1: return push_selector<u16>(cpu, i);
+        case 2: return push_selector<u32>(cpu, i);
+        default: return push_selector<u64>(cpu, i);
     }
 }
 
 Step pop_sreg(Cpu& cpu, const Insn& i) {
     switch (i.size_log2) {
-        case 1:
-            return pop_selector<u16>(cpu, i);
-        case 2:
-            return pop_selector<u32>(cpu, i);
-        default:
-            return pop_selector<u64>(cpu, i);
+        case 1: return pop_selector<u16>(cpu, i);
+        case 2: return pop_selector<u32>(cpu, i);
+        default: return pop_selector<u64>(cpu, i);
     }
 }
 

@@ -25,6 +25,12 @@ Step report_pending(Cpu& cpu);
     return pending(cpu) ? report_pending(cpu) : Step::kNext;
 }
 
+// After an instruction that may have cleared the pending exception: FERR# follows ES, which ends
+// IGNNE# too (SDM 1 8.7.2).
+inline void drop_ferr(Cpu& cpu) {
+    if (cpu.on_ferr && !pending(cpu)) cpu.on_ferr(false);
+}
+
 // ES and B follow from flags and masks (SDM 1 8.1.3.3).
 inline void update_summary(FpuState& f) {
     if (f.fsw & ~f.fcw & kExceptions)

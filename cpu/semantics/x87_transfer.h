@@ -46,23 +46,17 @@ inline Step load_m80(Cpu& cpu, const Insn& i) {
 inline Step load_float(Cpu& cpu, const Insn& i) {
     RM_X87_READY(cpu);
     switch (i.mem_size_log2) {
-        case 2:
-            return load_sized<u32, fld_f32>(cpu, i);
-        case 3:
-            return load_sized<u64, fld_f64>(cpu, i);
-        default:
-            return load_m80(cpu, i);
+        case 2: return load_sized<u32, fld_f32>(cpu, i);
+        case 3: return load_sized<u64, fld_f64>(cpu, i);
+        default: return load_m80(cpu, i);
     }
 }
 inline Step load_int(Cpu& cpu, const Insn& i) {
     RM_X87_READY(cpu);
     switch (i.mem_size_log2) {
-        case 1:
-            return load_sized<u16, fild_i16>(cpu, i);
-        case 2:
-            return load_sized<u32, fild_i32>(cpu, i);
-        default:
-            return load_sized<u64, fild_i64>(cpu, i);
+        case 1: return load_sized<u16, fild_i16>(cpu, i);
+        case 2: return load_sized<u32, fild_i32>(cpu, i);
+        default: return load_sized<u64, fild_i64>(cpu, i);
     }
 }
 inline Step load_bcd(Cpu& cpu, const Insn& i) {
@@ -146,24 +140,18 @@ template <bool Pop>
 Step store_float(Cpu& cpu, const Insn& i) {
     RM_X87_READY(cpu);
     switch (i.mem_size_log2) {
-        case 2:
-            return store_sized<u32, fst_f32, Pop>(cpu, i, kIndefinite32);
-        case 3:
-            return store_sized<u64, fst_f64, Pop>(cpu, i, kIndefinite64);
-        default:
-            return store_m80<Pop>(cpu, i);
+        case 2: return store_sized<u32, fst_f32, Pop>(cpu, i, kIndefinite32);
+        case 3: return store_sized<u64, fst_f64, Pop>(cpu, i, kIndefinite64);
+        default: return store_m80<Pop>(cpu, i);
     }
 }
 template <class Op16, class Op32, class Op64, bool Pop>
 Step store_int(Cpu& cpu, const Insn& i) {
     RM_X87_READY(cpu);
     switch (i.mem_size_log2) {
-        case 1:
-            return store_sized<u16, Op16, Pop>(cpu, i, 0x8000);
-        case 2:
-            return store_sized<u32, Op32, Pop>(cpu, i, 0x8000'0000);
-        default:
-            return store_sized<u64, Op64, Pop>(cpu, i, 0x8000'0000'0000'0000);
+        case 1: return store_sized<u16, Op16, Pop>(cpu, i, 0x8000);
+        case 2: return store_sized<u32, Op32, Pop>(cpu, i, 0x8000'0000);
+        default: return store_sized<u64, Op64, Pop>(cpu, i, 0x8000'0000'0000'0000);
     }
 }
 inline Step store_bcd(Cpu& cpu, const Insn& i) {

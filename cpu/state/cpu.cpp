@@ -46,6 +46,7 @@ void Cpu::update_mode() {
     if (cr0 & kCr0Mp) w |= Mode::kMp;
     if (cr4 & kCr4Osfxsr) w |= Mode::kOsfxsr;
     if (cr4 & kCr4Osxsave) w |= Mode::kOsxsave;
+    if (!c64 && flat_segments()) w |= Mode::kFlat;
     if (in_guest()) w |= Mode::kGuest | vt_profile << Mode::kProfileShift;
     // Entering or leaving VT modes changes who may take what is pending.
     if ((w ^ mode.word) & Mode::kGuest) [[unlikely]]
@@ -76,11 +77,25 @@ Cpu::SegRange segment_range(const Segment& s, Access access, bool real_or_v86) {
     return limit_range(s);
 }
 
+// CS, DS, ES and SS all reach from 0 to 4 GiB, readable, the last three writable: protected mode only,
+// where a translated address needs no segment.
+bool Cpu::flat_segments() const {
+    auto flat = [&](SegReg s, const SegRange& r) {
+        return seg[s].base == 0 && r.lo == 0 && r.hi == kMask32;
+    };
+    return !real_or_v86() && seg[kCs].base == 0 && seg[kCs].limit == kMask32 &&
+           flat(kCs, read_range[kCs]) && flat(kDs, write_range[kDs]) && flat(kEs, write_range[kEs]) &&
+           flat(kSs, write_range[kSs]) && read_range[kDs].hi == kMask32 &&
+           read_range[kEs].hi == kMask32 && read_range[kSs].hi == kMask32;
+}
+
 void Cpu::update_segment(SegReg s) {
     const bool real = real_or_v86();
     read_range[s] = segment_range(seg[s], Access::kRead, real);
     write_range[s] = segment_range(seg[s], Access::kWrite, real);
     seg_base64[s] = s >= kFs ? seg[s].base : 0;
+    if (!mode.code64())
+        mode.word = (mode.word & ~Mode::kFlat) | (flat_segments() ? Mode::kFlat : 0);
 }
 
 void Cpu::update_paging() {

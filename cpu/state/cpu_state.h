@@ -10,8 +10,25 @@
 
 namespace rm::cpu {
 
-enum Gpr : u8 { kRax, kRcx, kRdx, kRbx, kRsp, kRbp, kRsi, kRdi, kR8, kR9, kR10, kR11, kR12, kR13,
-                kR14, kR15, kZeroReg };  // kZeroReg: always 0, the absent base or index
+enum Gpr : u8 {
+    kRax,
+    kRcx,
+    kRdx,
+    kRbx,
+    kRsp,
+    kRbp,
+    kRsi,
+    kRdi,
+    kR8,
+    kR9,
+    kR10,
+    kR11,
+    kR12,
+    kR13,
+    kR14,
+    kR15,
+    kZeroReg
+};  // kZeroReg: always 0, the absent base or index
 enum SegReg : u8 { kEs, kCs, kSs, kDs, kFs, kGs, kSegRegs };
 
 struct Segment {
@@ -96,8 +113,8 @@ struct Msrs {
     u64 pkg_cst_config = 0, power_ctl = 0;  // Nehalem and later: idle states and power; kept only
     // AMD only (BKDG of families 0FH and 10H): registers that firmware and systems set and read
     // back; none of them changes what this machine does.
-    u64 syscfg = 0, hwcr = 0, iorr[4] = {}, top_mem = 0, top_mem2 = 0, nb_cfg = 0,
-        int_pending = 0, mmio_conf_base = 0, cu_cfg[16] = {}, perf_ctl[4] = {}, perf_ctr[4] = {};
+    u64 syscfg = 0, hwcr = 0, iorr[4] = {}, top_mem = 0, top_mem2 = 0, nb_cfg = 0, int_pending = 0,
+        mmio_conf_base = 0, cu_cfg[16] = {}, perf_ctl[4] = {}, perf_ctr[4] = {};
     u64 tsc_offset = 0;  // added to the machine's TSC; WRMSR(TSC) changes it
 };
 

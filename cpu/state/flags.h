@@ -9,9 +9,9 @@ namespace rm::cpu {
 
 inline constexpr u64 kFlagCf = 1 << 0, kFlagPf = 1 << 2, kFlagAf = 1 << 4, kFlagZf = 1 << 6,
                      kFlagSf = 1 << 7, kFlagTf = 1 << 8, kFlagIf = 1 << 9, kFlagDf = 1 << 10,
-                     kFlagOf = 1 << 11, kFlagIopl = 3 << 12, kFlagNt = 1 << 14,
-                     kFlagRf = 1 << 16, kFlagVm = 1 << 17, kFlagAc = 1 << 18, kFlagVif = 1 << 19,
-                     kFlagVip = 1 << 20, kFlagId = 1 << 21;
+                     kFlagOf = 1 << 11, kFlagIopl = 3 << 12, kFlagNt = 1 << 14, kFlagRf = 1 << 16,
+                     kFlagVm = 1 << 17, kFlagAc = 1 << 18, kFlagVif = 1 << 19, kFlagVip = 1 << 20,
+                     kFlagId = 1 << 21;
 inline constexpr u64 kFlagsArith = kFlagCf | kFlagPf | kFlagAf | kFlagZf | kFlagSf | kFlagOf;
 
 using Cc = u16;

@@ -202,8 +202,8 @@ void report_unknown(Cpu& cpu, u32 msr, const char* what) {
         if (known == msr) return;
     if (cpu.reported_msrs.size() >= 256) return;  // a guest that scans: enough is said
     cpu.reported_msrs.push_back(msr);
-    log::warn("cpu%u: %s of unknown MSR %08x at rip %llx: #GP(0)",
-               cpu.config.index, what, msr, static_cast<unsigned long long>(cpu.current_rip()));
+    log::warn("cpu%u: %s of unknown MSR %08x at rip %llx: #GP(0)", cpu.config.index, what, msr,
+              static_cast<unsigned long long>(cpu.current_rip()));
 }
 
 }  // namespace

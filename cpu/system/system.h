@@ -1,6 +1,6 @@
 // System-level operations that instructions, event delivery and VT emulation share. Functions that
-// return Step follow the body rules (kFault: cpu.raised set, nothing changed). Functions named set_*
-// store without checks and bring the derived state up to date; VM entry and exit use those.
+// return Step follow the body rules (kFault: cpu.raised set, nothing changed). Functions named
+// set_* store without checks and bring the derived state up to date; VM entry and exit use those.
 #pragma once
 #include "cpu/cpu.h"
 

@@ -56,18 +56,20 @@ Result<void> Machine::build() {
     if (options_.rtc_base) config.rtc_base = *options_.rtc_base;
     config.no_reboot = options_.no_reboot;
     if (options_.debug_exit)
-        config.debug_exit = platform::DebugExitConfig{options_.debug_exit->iobase, options_.debug_exit->iosize};
+        config.debug_exit =
+            platform::DebugExitConfig{options_.debug_exit->iobase, options_.debug_exit->iosize};
     config.pc_testdev = options_.pc_testdev;
     config.observer = tracing_.get();
     config.on_triple_fault = [this](unsigned index) {
         const auto& t = cpus_[index]->last_triple_fault;
-        log::warn("processor %u shut down by a triple fault at %04x:%llx (exceptions %u, %u, %u)", index,
-                  t.cs, static_cast<unsigned long long>(t.rip), t.vectors[0], t.vectors[1], t.vectors[2]);
+        log::warn("processor %u shut down by a triple fault at %04x:%llx (exceptions %u, %u, %u)",
+                  index, t.cs, static_cast<unsigned long long>(t.rip), t.vectors[0], t.vectors[1],
+                  t.vectors[2]);
     };
     if (auto r = add_serials(config); !r) return r;
     if (auto r = add_drives(config); !r) return r;
-    auto pc = platform::Pc::create(std::move(config),
-                                   [this](const platform::CpuPlace& place) { return make_cpu(place); });
+    auto pc = platform::Pc::create(
+        std::move(config), [this](const platform::CpuPlace& place) { return make_cpu(place); });
     if (!pc) return std::unexpected(pc.error());
     pc_ = std::move(*pc);
     return open_screendump();
@@ -75,7 +77,8 @@ Result<void> Machine::build() {
 
 Result<void> Machine::add_serials(platform::PcConfig& config) {
     std::vector<std::string> specs = options_.serials;
-    if (specs.empty() && !options_.nodefaults) specs.push_back(options_.nographic ? "mon:stdio" : "null");
+    if (specs.empty() && !options_.nodefaults)
+        specs.push_back(options_.nographic ? "mon:stdio" : "null");
     for (std::size_t n = 0; n < specs.size(); ++n) {
         if (specs[n] == "none") continue;
         auto backend = platform::make_char_backend(specs[n]);
@@ -95,7 +98,8 @@ Result<void> Machine::add_serials(platform::PcConfig& config) {
     if (options_.debugcon.empty()) return {};
     auto backend = platform::make_char_backend(options_.debugcon);
     if (!backend) return in_option("-debugcon", backend.error());
-    for (u16 port : {u16{0x402}, u16{0xE9}}) config.debug_consoles.push_back({port, backend->get()});
+    for (u16 port : {u16{0x402}, u16{0xE9}})
+        config.debug_consoles.push_back({port, backend->get()});
     backends_.push_back(std::move(*backend));
     return {};
 }
@@ -106,11 +110,13 @@ Result<void> Machine::add_drives(platform::PcConfig& config) {
         int index = d.index;
         if (index < 0)  // as QEMU: disks from 0 up, CD-ROMs from 2 up
             for (index = d.media == "cdrom" ? 2 : 0; index < 4 && used[index];) ++index;
-        if (index > 3) return fail("-drive file=%s: all four IDE positions are taken", d.file.c_str());
-        if (used[index]) return fail("-drive file=%s: IDE position %d is taken twice", d.file.c_str(), index);
+        if (index > 3)
+            return fail("-drive file=%s: all four IDE positions are taken", d.file.c_str());
+        if (used[index])
+            return fail("-drive file=%s: IDE position %d is taken twice", d.file.c_str(), index);
         used[index] = true;
-        config.drives.push_back({static_cast<unsigned>(index), d.media == "cdrom", d.file, d.read_only,
-                                 d.snapshot || options_.snapshot});
+        config.drives.push_back({static_cast<unsigned>(index), d.media == "cdrom", d.file,
+                                 d.read_only, d.snapshot || options_.snapshot});
     }
     return {};
 }
@@ -120,8 +126,10 @@ std::unique_ptr<Processor> Machine::make_cpu(const platform::CpuPlace& place) {
     config.index = place.index;
     config.processors = place.count;
     config.start_halted = place.index != 0;
-    auto processor = std::make_unique<cpu::Cpu>(model_, config, place.memory, place.io, place.lapic, place.clock);
+    auto processor = std::make_unique<cpu::Cpu>(model_, config, place.memory, place.io, place.lapic,
+                                                place.clock);
     processor->on_smm_change = place.smm_changed;
+    processor->on_ferr = place.ferr_changed;
     std::unique_ptr<cpu::Virtualization> vt;
     if (model_.features.has(cpu::Feature::k_vmx))
         vt = std::make_unique<vt::vmx::Vmx>(model_, tracing_->sink());
@@ -198,8 +206,10 @@ int Machine::exit_code(const PcExit& exit) {
         case PcExit::Kind::kDebugExit: return exit.status;
         case PcExit::Kind::kTripleFault: return 3;
         case PcExit::Kind::kIdleForever:
-            log::warn("the guest is idle for ever: all processors are halted with nothing to wake them "
-                      "(processor 0 at rip %llx)", static_cast<unsigned long long>(cpus_[0]->rip));
+            log::warn(
+                "the guest is idle for ever: all processors are halted with nothing to wake them "
+                "(processor 0 at rip %llx)",
+                static_cast<unsigned long long>(cpus_[0]->rip));
             return 4;
         case PcExit::Kind::kInterrupted: return kInterruptedCode;
         default: return 0;
@@ -225,7 +235,8 @@ Result<void> Machine::dump_screen() {
         data.assign(text.begin(), text.end());
     }
     const bool written = std::fwrite(data.data(), 1, data.size(), screendump_.get()) == data.size();
-    if (std::fclose(screendump_.release()) != 0 || !written) return fail("-screendump %s: %m", path.c_str());
+    if (std::fclose(screendump_.release()) != 0 || !written)
+        return fail("-screendump %s: %m", path.c_str());
     return {};
 }
 

@@ -36,10 +36,12 @@ Result<u64> parse_number(std::string_view option, std::string_view text, u64 lea
     const std::string_view digits = hex ? text.substr(2) : text;
     const auto [end, error] =
         std::from_chars(digits.data(), digits.data() + digits.size(), value, hex ? 16 : 10);
-    if (error != std::errc{} || end != digits.data() + digits.size() || value < least || value > most)
-        return fail("%.*s: '%.*s' is not a number from %llu to %llu", static_cast<int>(option.size()),
-                    option.data(), static_cast<int>(text.size()), text.data(),
-                    static_cast<unsigned long long>(least), static_cast<unsigned long long>(most));
+    if (error != std::errc{} || end != digits.data() + digits.size() || value < least ||
+        value > most)
+        return fail("%.*s: '%.*s' is not a number from %llu to %llu",
+                    static_cast<int>(option.size()), option.data(), static_cast<int>(text.size()),
+                    text.data(), static_cast<unsigned long long>(least),
+                    static_cast<unsigned long long>(most));
     return value;
 }
 
@@ -48,10 +50,27 @@ Result<u64> parse_memory_size(std::string_view option, std::string_view text) {
     unsigned shift = 20;
     if (!digits.empty()) {
         switch (digits.back()) {
-            case 'b': case 'B': if (digits.starts_with("0x")) break; shift = 0; digits.remove_suffix(1); break;
-            case 'k': case 'K': shift = 10; digits.remove_suffix(1); break;
-            case 'm': case 'M': shift = 20; digits.remove_suffix(1); break;
-            case 'g': case 'G': shift = 30; digits.remove_suffix(1); break;
+            case 'b':
+            case 'B':
+                if (digits.starts_with("0x")) break;
+                shift = 0;
+                digits.remove_suffix(1);
+                break;
+            case 'k':
+            case 'K':
+                shift = 10;
+                digits.remove_suffix(1);
+                break;
+            case 'm':
+            case 'M':
+                shift = 20;
+                digits.remove_suffix(1);
+                break;
+            case 'g':
+            case 'G':
+                shift = 30;
+                digits.remove_suffix(1);
+                break;
             default: break;
         }
     }
@@ -91,8 +110,10 @@ Result<u64> parse_date(std::string_view text) {
     const std::chrono::year_month_day day{std::chrono::year{static_cast<int>(f[0])},
                                           std::chrono::month{f[1]}, std::chrono::day{f[2]}};
     if (!good || !day.ok() || f[0] < 1970 || f[0] > 2099 || f[3] > 23 || f[4] > 59 || f[5] > 59)
-        return fail("-rtc base=%.*s: use YYYY-MM-DD, YYYY-MM-DDThh:mm:ss (UTC, 1970 to 2099) or "
-                    "seconds since 1970", static_cast<int>(text.size()), text.data());
+        return fail(
+            "-rtc base=%.*s: use YYYY-MM-DD, YYYY-MM-DDThh:mm:ss (UTC, 1970 to 2099) or "
+            "seconds since 1970",
+            static_cast<int>(text.size()), text.data());
     const auto days = std::chrono::sys_days(day).time_since_epoch().count();
     return static_cast<u64>(days) * 86400 + f[3] * 3600 + f[4] * 60 + f[5];
 }

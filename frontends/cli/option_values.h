@@ -24,8 +24,8 @@ Result<u64> parse_memory_size(std::string_view option, std::string_view text);
 Result<bool> parse_on_off(std::string_view option, std::string_view text);
 // "2024-01-01", "2024-01-01T12:00:00" (UTC) or seconds since 1970.
 Result<u64> parse_date(std::string_view text);
-// Of `names`, the one most like `word`: the same but for case, else one that begins with it, else the
-// one at the smallest edit distance.
+// Of `names`, the one most like `word`: the same but for case, else one that begins with it, else
+// the one at the smallest edit distance.
 std::string nearest(std::string_view word, const std::vector<std::string>& names);
 
 }  // namespace rm::frontends

@@ -28,11 +28,13 @@ Status each_property(const char* option, const std::string& text, std::size_t sk
     const auto properties = split_properties(text);
     for (std::size_t n = skip; n < properties.size(); ++n) {
         const Property& p = properties[n];
-        if (known.empty()) return fail("%s: it has no properties, so not '%s'", option, p.key.c_str());
+        if (known.empty())
+            return fail("%s: it has no properties, so not '%s'", option, p.key.c_str());
         if (std::find(known.begin(), known.end(), p.key) == known.end())
             return fail("%s: unknown property '%s' (the nearest is '%s')", option, p.key.c_str(),
                         nearest(p.key, known).c_str());
-        const bool flag = std::find(std::begin(kFlags), std::end(kFlags), p.key) != std::end(kFlags);
+        const bool flag =
+            std::find(std::begin(kFlags), std::end(kFlags), p.key) != std::end(kFlags);
         if (p.value.empty() && (p.has_value || !flag))
             return fail("%s: property '%s' needs a value", option, p.key.c_str());
         if (Status s = apply(p); !s) return s;
@@ -75,21 +77,25 @@ Status parse_smp(Options& o, const std::string& v) {
     unsigned count = 0, cores = 0, most = 8;
     if (!first.empty())
         if (Status s = assign(count, parse_number("-smp", first, 1, 8)); !s) return s;
-    Status s = each_property("-smp", v, first.empty() ? 0 : 1,
-                             {"cpus", "cores", "sockets", "threads", "maxcpus"}, [&](const Property& q) {
-        unsigned n = 0;
-        if (Status r = assign(n, parse_number("-smp " + q.key + "=", q.value, 1, 8)); !r) return r;
-        if (q.key == "cpus") count = n;
-        if (q.key == "cores") cores = n;
-        if (q.key == "maxcpus") most = n;
-        if ((q.key == "sockets" || q.key == "threads") && n != 1)
-            return Status(fail("-smp %s=%u: the machine has one socket of single-threaded cores",
-                               q.key.c_str(), n));
-        return Status{};
-    });
+    Status s = each_property(
+        "-smp", v, first.empty() ? 0 : 1, {"cpus", "cores", "sockets", "threads", "maxcpus"},
+        [&](const Property& q) {
+            unsigned n = 0;
+            if (Status r = assign(n, parse_number("-smp " + q.key + "=", q.value, 1, 8)); !r)
+                return r;
+            if (q.key == "cpus") count = n;
+            if (q.key == "cores") cores = n;
+            if (q.key == "maxcpus") most = n;
+            if ((q.key == "sockets" || q.key == "threads") && n != 1)
+                return Status(
+                    fail("-smp %s=%u: the machine has one socket of single-threaded cores",
+                         q.key.c_str(), n));
+            return Status{};
+        });
     if (!s) return s;
     if (count && cores && count != cores)
-        return fail("-smp %s: %u processors are not %u cores of one socket", v.c_str(), count, cores);
+        return fail("-smp %s: %u processors are not %u cores of one socket", v.c_str(), count,
+                    cores);
     o.processors = count ? count : std::max(cores, 1u);
     if (o.processors > most)
         return fail("-smp %s: more processors than maxcpus=%u", v.c_str(), most);
@@ -114,23 +120,26 @@ Status add_drive(Options& o, const std::string& file, int index, const char* med
 
 Status parse_drive(Options& o, const std::string& v) {
     DriveOption d;
-    Status s = each_property("-drive", v, 0,
-        {"file", "format", "if", "media", "index", "readonly", "read-only", "snapshot", "id", "cache"},
-        [&](const Property& q) -> Status {
-            if (q.key == "file") d.file = q.value;
-            if (q.key == "format") return only("-drive format=", q.value, {"raw"});
-            if (q.key == "if") return only("-drive if=", q.value, {"ide"});
-            if (q.key == "media") {
-                d.media = q.value;
-                return only("-drive media=", q.value, {"disk", "cdrom"});
-            }
-            if (q.key == "index") return assign(d.index, parse_number("-drive index=", q.value, 0, 3));
-            if (q.key == "readonly" || q.key == "read-only")
-                return assign(d.read_only, parse_on_off("-drive readonly=", q.value));
-            if (q.key == "snapshot")
-                return assign(d.snapshot, parse_on_off("-drive snapshot=", q.value));
-            return {};
-        });
+    Status s =
+        each_property("-drive", v, 0,
+                      {"file", "format", "if", "media", "index", "readonly", "read-only",
+                       "snapshot", "id", "cache"},
+                      [&](const Property& q) -> Status {
+                          if (q.key == "file") d.file = q.value;
+                          if (q.key == "format") return only("-drive format=", q.value, {"raw"});
+                          if (q.key == "if") return only("-drive if=", q.value, {"ide"});
+                          if (q.key == "media") {
+                              d.media = q.value;
+                              return only("-drive media=", q.value, {"disk", "cdrom"});
+                          }
+                          if (q.key == "index")
+                              return assign(d.index, parse_number("-drive index=", q.value, 0, 3));
+                          if (q.key == "readonly" || q.key == "read-only")
+                              return assign(d.read_only, parse_on_off("-drive readonly=", q.value));
+                          if (q.key == "snapshot")
+                              return assign(d.snapshot, parse_on_off("-drive snapshot=", q.value));
+                          return {};
+                      });
     if (!s) return s;
     if (d.file.empty()) return fail("-drive %s: no file= given", v.c_str());
     if (d.media == "cdrom") d.read_only = true;
@@ -145,8 +154,8 @@ Status parse_boot(Options& o, const std::string& v) {
         o.boot_order = p[0].key;
         skip = 1;
     }
-    Status s = each_property("-boot", v, skip, {"order", "once", "menu", "strict"},
-        [&](const Property& q) -> Status {
+    Status s = each_property(
+        "-boot", v, skip, {"order", "once", "menu", "strict"}, [&](const Property& q) -> Status {
             if (q.key == "order" || q.key == "once") o.boot_order = q.value;
             if (q.key == "menu") return assign(o.boot_menu, parse_on_off("-boot menu=", q.value));
             return {};
@@ -167,16 +176,19 @@ Status parse_device(Options& o, const std::string& v) {
                     nearest(name, known).c_str());
     if (name == "pc-testdev") {
         o.pc_testdev = true;
-        return each_property("-device pc-testdev", v, 1, {}, [](const Property&) { return Status{}; });
+        return each_property("-device pc-testdev", v, 1, {},
+                             [](const Property&) { return Status{}; });
     }
     if (name == "isa-debugcon")
         return fail("-device isa-debugcon: use -debugcon BACKEND (ports 0x402 and 0xE9)");
     DebugExitOption d;
-    Status s = each_property("-device isa-debug-exit", v, 1, {"iobase", "iosize"},
-        [&](const Property& q) {
+    Status s =
+        each_property("-device isa-debug-exit", v, 1, {"iobase", "iosize"}, [&](const Property& q) {
             return q.key == "iobase"
-                       ? assign(d.iobase, parse_number("-device isa-debug-exit,iobase=", q.value, 0, 0xFFFF))
-                       : assign(d.iosize, parse_number("-device isa-debug-exit,iosize=", q.value, 1, 8));
+                       ? assign(d.iobase,
+                                parse_number("-device isa-debug-exit,iobase=", q.value, 0, 0xFFFF))
+                       : assign(d.iosize,
+                                parse_number("-device isa-debug-exit,iosize=", q.value, 1, 8));
         });
     if (!s) return s;
     o.debug_exit = d;
@@ -202,9 +214,13 @@ Status parse_trace(Options& o, const std::string& v) {
 }
 
 Status parse_level(const char* option, const std::string& text, unsigned& level) {
-    if (text == "L1") level = 1;
-    else if (text == "L2") level = 2;
-    else return fail("%s: '%s' is not a level; levels are L1 (the hypervisor) and L2 (its guest)", option, text.c_str());
+    if (text == "L1")
+        level = 1;
+    else if (text == "L2")
+        level = 2;
+    else
+        return fail("%s: '%s' is not a level; levels are L1 (the hypervisor) and L2 (its guest)",
+                    option, text.c_str());
     return {};
 }
 
@@ -223,8 +239,9 @@ Status parse_rtc(Options& o, const std::string& v) {
     return each_property("-rtc", v, 0, {"base", "clock"}, [&](const Property& q) -> Status {
         if (q.key == "clock") return only("-rtc clock=", q.value, {"vm"});
         if (q.value == "utc" || q.value == "localtime")
-            return fail("-rtc base=%s would make every run different; give a date (YYYY-MM-DDThh:mm:ss)",
-                        q.value.c_str());
+            return fail(
+                "-rtc base=%s would make every run different; give a date (YYYY-MM-DDThh:mm:ss)",
+                q.value.c_str());
         auto date = parse_date(q.value);
         if (!date) return std::unexpected(date.error());
         o.rtc_base = *date;
@@ -258,32 +275,37 @@ constexpr Row kRows[] = {
          if (v == "help" || v == "?") o.help_topic = "cpu";
          return {};
      }},
-    {"m", "SIZE", "guest memory, in MiB or with K, M, G (default 128M)",
-     parse_memory},
+    {"m", "SIZE", "guest memory, in MiB or with K, M, G (default 128M)", parse_memory},
     {"smp", "N", "1 to 8 processors", parse_smp},
-    {"kernel", "FILE", "multiboot 1/2, Linux bzImage or PVH ELF to start", set_string<&Options::kernel>},
+    {"kernel", "FILE", "multiboot 1/2, Linux bzImage or PVH ELF to start",
+     set_string<&Options::kernel>},
     {"initrd", "FILES", "initial ramdisk, or modules \"file args,file args\" (,, for a comma)",
      set_string<&Options::initrd>},
     {"append", "TEXT", "command line of the kernel", set_string<&Options::append>},
     {"bios", "FILE", "firmware instead of the seabios package's", set_string<&Options::bios>},
     {"hda", "FILE", "raw image as IDE disk 0 (-hdb, -hdc, -hdd: the others)",
      [](Options& o, const std::string& v) { return add_drive(o, v, 0, "disk"); }},
-    {"hdb", "FILE", nullptr, [](Options& o, const std::string& v) { return add_drive(o, v, 1, "disk"); }},
-    {"hdc", "FILE", nullptr, [](Options& o, const std::string& v) { return add_drive(o, v, 2, "disk"); }},
-    {"hdd", "FILE", nullptr, [](Options& o, const std::string& v) { return add_drive(o, v, 3, "disk"); }},
+    {"hdb", "FILE", nullptr,
+     [](Options& o, const std::string& v) { return add_drive(o, v, 1, "disk"); }},
+    {"hdc", "FILE", nullptr,
+     [](Options& o, const std::string& v) { return add_drive(o, v, 2, "disk"); }},
+    {"hdd", "FILE", nullptr,
+     [](Options& o, const std::string& v) { return add_drive(o, v, 3, "disk"); }},
     {"cdrom", "FILE", "ISO image in the CD-ROM drive (IDE position 2)",
      [](Options& o, const std::string& v) { return add_drive(o, v, 2, "cdrom"); }},
     {"drive", "file=F,format=raw,if=ide,media=disk|cdrom,index=N", "a drive in full", parse_drive},
     {"snapshot", nullptr, "keep writes to disk images in memory and forget them",
      set_flag<&Options::snapshot>},
     {"boot", "[order=]LETTERS", "boot order: c disk, d CD-ROM; menu=on", parse_boot},
-    {"serial", "BACKEND", "COM1..4 in turn: stdio, mon:stdio, file:F, pty, unix:F,server, tcp:H:P,server, null, none",
+    {"serial", "BACKEND",
+     "COM1..4 in turn: stdio, mon:stdio, file:F, pty, unix:F,server, tcp:H:P,server, null, none",
      [](Options& o, const std::string& v) -> Status {
          if (o.serials.size() == 4) return fail("-serial: there are four serial ports");
          o.serials.push_back(v);
          return {};
      }},
-    {"debugcon", "BACKEND", "where bytes written to ports 0x402 and 0xE9 go", set_string<&Options::debugcon>},
+    {"debugcon", "BACKEND", "where bytes written to ports 0x402 and 0xE9 go",
+     set_string<&Options::debugcon>},
     {"monitor", "none", "there is no monitor yet: only none",
      [](Options&, const std::string& v) { return only("-monitor", v, {"none"}); }},
     {"display", "none", "there is no window yet: only none",
@@ -295,27 +317,38 @@ constexpr Row kRows[] = {
      }},
     {"screendump", "FILE", "when the machine ends, write the screen: FILE.ppm a picture, else text",
      set_string<&Options::screendump>},
-    {"nographic", nullptr, "serial port 1 on the terminal (Ctrl-A X quits)", set_flag<&Options::nographic>},
+    {"nographic", nullptr, "serial port 1 on the terminal (Ctrl-A X quits)",
+     set_flag<&Options::nographic>},
     {"nodefaults", nullptr, "no default serial port", set_flag<&Options::nodefaults>},
-    {"device", "isa-debug-exit,iobase=P,iosize=N | pc-testdev", "a device for test programs", parse_device},
+    {"device", "isa-debug-exit,iobase=P,iosize=N | pc-testdev", "a device for test programs",
+     parse_device},
     {"no-reboot", nullptr, "end instead of rebooting", set_flag<&Options::no_reboot>},
-    {"no-shutdown", nullptr, "stop but stay when the guest powers off", set_flag<&Options::no_shutdown>},
+    {"no-shutdown", nullptr, "stop but stay when the guest powers off",
+     set_flag<&Options::no_shutdown>},
     {"S", nullptr, "stop (SIGSTOP) before the first instruction; 'fg' or 'kill -CONT' goes on",
      set_flag<&Options::start_paused>},
-    {"d", "ITEMS", "log: int,guest_errors,unimp,cpu_reset,in_asm,hash", set_string<&Options::log_items>},
+    {"d", "ITEMS", "log: int,guest_errors,unimp,cpu_reset,in_asm,hash",
+     set_string<&Options::log_items>},
     {"D", "FILE", "where the log goes (default stderr)", set_string<&Options::log_file>},
-    {"rtc", "base=DATE", "date of the clock at the start (default 2024-01-01, the same in every run)", parse_rtc},
+    {"rtc", "base=DATE",
+     "date of the clock at the start (default 2024-01-01, the same in every run)", parse_rtc},
     {"icount", "shift=N", "one instruction takes 2^N ns of virtual time (default 2)", parse_icount},
     {"accel", "interp", "execution engine; only interp",
      [](Options&, const std::string& v) { return only("-accel", v, {"interp"}); }},
-    {"trace", "vmexit,file=F,format=text|jsonl | vmstat", "VM entries and exits; a table of them at the end", parse_trace},
+    {"trace", "vmexit,file=F,format=text|jsonl | vmstat",
+     "VM entries and exits; a table of them at the end", parse_trace},
     {"symbols", "L1=ELF,L2=ELF", "symbols for traces", parse_symbols},
     {"singlestep", "L1|L2", "one trace line per instruction of that level",
-     [](Options& o, const std::string& v) { return parse_level("-singlestep", v, o.singlestep_level); }},
-    {"name", "TEXT", "ignored: a name for the process list", [](Options&, const std::string&) { return Status{}; }},
+     [](Options& o, const std::string& v) {
+         return parse_level("-singlestep", v, o.singlestep_level);
+     }},
+    {"name", "TEXT", "ignored: a name for the process list",
+     [](Options&, const std::string&) { return Status{}; }},
     {"enable-kvm", nullptr, nullptr,
      [](Options&, const std::string&) -> Status {
-         return fail("-enable-kvm: Ringminus never uses the host's VT-x or SVM; it models them. Leave the option out (-accel interp).");
+         return fail(
+             "-enable-kvm: Ringminus never uses the host's VT-x or SVM; it models them. Leave the "
+             "option out (-accel interp).");
      }},
     {"help", nullptr, "this text", set_flag<&Options::help>},
     {"h", nullptr, nullptr, set_flag<&Options::help>},
@@ -335,21 +368,25 @@ Result<Options> parse_options(int argc, const char* const* argv) {
     for (int n = 1; n < argc; ++n) {
         const std::string given = argv[n];
         if (given.size() < 2 || given[0] != '-')
-            return fail("'%s' is not an option; a disk image is given as -hda %s", given.c_str(), given.c_str());
+            return fail("'%s' is not an option; a disk image is given as -hda %s", given.c_str(),
+                        given.c_str());
         const std::string name = given.substr(given[1] == '-' ? 2 : 1);
         const Row* row = std::find_if(std::begin(kRows), std::end(kRows),
                                       [&](const Row& r) { return name == r.name; });
         if (row == std::end(kRows)) {
             const std::string best = nearest(name.substr(0, name.find('=')), option_names());
             if (name.starts_with(best + "="))
-                return fail("'%s': the value of -%s is the next word, without '='", given.c_str(), best.c_str());
-            return fail("unknown option '%s'; the nearest is '-%s' (-help lists all)", given.c_str(), best.c_str());
+                return fail("'%s': the value of -%s is the next word, without '='", given.c_str(),
+                            best.c_str());
+            return fail("unknown option '%s'; the nearest is '-%s' (-help lists all)",
+                        given.c_str(), best.c_str());
         }
         std::string value;
         if (row->argument) {
             if (++n >= argc) return fail("-%s needs a value: %s", row->name, row->argument);
             value = argv[n];
-            if (value.empty() && name != "append" && name != "name") return fail("-%s: the value is empty (%s)", row->name, row->argument);
+            if (value.empty() && name != "append" && name != "name")
+                return fail("-%s: the value is empty (%s)", row->name, row->argument);
         }
         if (Status s = row->parse(o, value); !s) return std::unexpected(s.error());
     }
@@ -364,13 +401,17 @@ std::string help_text() {
     std::string text = "usage: ringminus [options]\n\n";
     for (const Row& r : kRows) {
         if (!r.help) continue;
-        std::string left = "  -" + std::string(r.name) + (r.argument ? " " + std::string(r.argument) : "");
+        std::string left =
+            "  -" + std::string(r.name) + (r.argument ? " " + std::string(r.argument) : "");
         left += left.size() < 30 ? std::string(30 - left.size(), ' ') : "\n" + std::string(30, ' ');
         text += left + " " + r.help + "\n";
     }
-    text += "\nExit codes: 0 the guest powered off or reset (-no-reboot); 1 wrong options or files, or an output that could\n"
-            "not be written; 3 the guest shut down by a triple fault (-no-reboot); 4 the guest is idle for ever;\n"
-            "(v << 1) | 1 isa-debug-exit wrote v; 130 SIGINT; 143 SIGTERM.\n";
+    text +=
+        "\nExit codes: 0 the guest powered off or reset (-no-reboot); 1 wrong options or files, or "
+        "an output that could\n"
+        "not be written; 3 the guest shut down by a triple fault (-no-reboot); 4 the guest is idle "
+        "for ever;\n"
+        "(v << 1) | 1 isa-debug-exit wrote v; 130 SIGINT; 143 SIGTERM.\n";
     return text;
 }
 

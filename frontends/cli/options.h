@@ -24,8 +24,8 @@ struct DebugExitOption {
 };
 
 struct TraceOption {
-    std::string kind;            // vmexit | vmstat
-    std::string file;            // empty: stderr
+    std::string kind;             // vmexit | vmstat
+    std::string file;             // empty: stderr
     std::string format = "text";  // text | jsonl
 };
 
@@ -41,7 +41,7 @@ struct Options {
     std::string kernel, initrd, append, bios;
     std::vector<DriveOption> drives;
     bool snapshot = false;
-    std::string boot_order;       // QEMU letters: c d n
+    std::string boot_order;  // QEMU letters: c d n
     bool boot_menu = false;
     std::vector<std::string> serials;  // char backend specs
     std::string debugcon;
@@ -55,7 +55,7 @@ struct Options {
     unsigned singlestep_level = 0;  // 1 or 2: -singlestep L1, L2
     std::optional<u64> rtc_base;    // Unix seconds
     unsigned icount_shift = 2;
-    std::string screendump;         // file written when the machine ends: .ppm or text
+    std::string screendump;  // file written when the machine ends: .ppm or text
     std::string log_items, log_file;
     bool help = false, version = false;
     std::string help_topic;  // "cpu": list models

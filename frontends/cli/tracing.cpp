@@ -96,9 +96,10 @@ void Tracing::on_output(const char* device, std::span<const u8> bytes) {
     if (parts_->hash) parts_->hash->on_output(device, bytes);
     if (log::enabled(log::Item::kCpuReset) && std::string_view(device) == "reset")
         for (const cpu::Cpu* cpu : parts_->cpus)  // as they are before it
-            log::write(log::Item::kCpuReset, "cpu%u tick %llu: reset at %04x:%llx cr0 %llx cr3 %llx\n",
-                       cpu->config.index, static_cast<unsigned long long>(cpu->ticks()),
-                       cpu->seg[cpu::kCs].selector, static_cast<unsigned long long>(cpu->rip),
+            log::write(log::Item::kCpuReset,
+                       "cpu%u tick %llu: reset at %04x:%llx cr0 %llx cr3 %llx\n", cpu->config.index,
+                       static_cast<unsigned long long>(cpu->ticks()), cpu->seg[cpu::kCs].selector,
+                       static_cast<unsigned long long>(cpu->rip),
                        static_cast<unsigned long long>(cpu->cr0),
                        static_cast<unsigned long long>(cpu->cr3));
 }

@@ -1,5 +1,5 @@
-// Everything that watches a run, made from the options: exit traces, statistics, single-step lines, the
-// run's hash. Watching never changes the run.
+// Everything that watches a run, made from the options: exit traces, statistics, single-step lines,
+// the run's hash. Watching never changes the run.
 #pragma once
 #include <memory>
 
@@ -24,8 +24,8 @@ public:
     void on_output(const char* device, std::span<const u8> bytes) override;
     void on_delivery(const cpu::Cpu& cpu, const cpu::Event& event) override;
 
-    bool failed() const;          // a trace file could not be written
-    void report();                // SIGUSR1: the statistics so far
+    bool failed() const;  // a trace file could not be written
+    void report();        // SIGUSR1: the statistics so far
     // At the end: flushes, prints statistics and the hash. Errors name the file.
     Result<void> finish(std::span<cpu::Cpu* const> cpus, platform::Pc& pc);
 

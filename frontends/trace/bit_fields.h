@@ -8,11 +8,11 @@
 namespace rm::frontends::trace {
 
 enum class Show : u8 {
-    kNumber,    // decimal
-    kHex,       // hexadecimal
-    kFlag,      // the key alone, if the bit is set
-    kName,      // names[value]
-    kGpr,       // register name
+    kNumber,  // decimal
+    kHex,     // hexadecimal
+    kFlag,    // the key alone, if the bit is set
+    kName,    // names[value]
+    kGpr,     // register name
 };
 
 struct BitField {

@@ -29,21 +29,13 @@ bool is_exception(unsigned type) { return type == 3 || type == 5 || type == 6; }
 
 void show_field(LineBuilder& line, u64 value, const BitField& field) {
     switch (field.show) {
-        case Show::kNumber:
-            line.number(field.key, value);
-            break;
-        case Show::kHex:
-            line.hex(field.key, value);
-            break;
+        case Show::kNumber: line.number(field.key, value); break;
+        case Show::kHex: line.hex(field.key, value); break;
         case Show::kFlag:
             if (value) line.flag(field.key);
             break;
-        case Show::kName:
-            line.word(field.key, field.names[value]);
-            break;
-        case Show::kGpr:
-            line.word(field.key, gpr_name(static_cast<unsigned>(value)));
-            break;
+        case Show::kName: line.word(field.key, field.names[value]); break;
+        case Show::kGpr: line.word(field.key, gpr_name(static_cast<unsigned>(value))); break;
     }
 }
 

@@ -1,5 +1,8 @@
 // VMX exit qualifications and VM-exit instruction information as rows (SDM 3C 27.2.1, 27.2.5).
 // Reasons without a row carry nothing (SDM: "the exit qualification is cleared to 0").
+#include <algorithm>
+#include <span>
+
 #include "base/bits.h"
 #include "frontends/trace/bit_fields.h"
 #include "frontends/trace/decode.h"
@@ -189,6 +192,16 @@ const char* register_meaning(u64 reason, const GuestRegisters& registers, u64& v
     return reason == CPUID ? "leaf" : "hypercall";
 }
 
+// A row of exit_reasons.def or instruction_errors.def.
+struct NumberName {
+    u64 number;
+    const char* name;
+};
+const char* name_of(u64 number, std::span<const NumberName> rows) {
+    const auto row = std::ranges::find(rows, number, &NumberName::number);
+    return row == rows.end() ? "?" : row->name;
+}
+
 }  // namespace
 
 void decode_vmx_exit(LineBuilder& line, const ExitRecord& exit, const GuestRegisters& registers) {
@@ -214,25 +227,19 @@ void decode_vmx_exit(LineBuilder& line, const ExitRecord& exit, const GuestRegis
 }
 
 const char* vmx_reason_name(u64 reason) {
-    switch (reason) {
-#define RM_EXIT(number, name) \
-    case number:              \
-        return #name;
+    static constexpr NumberName kRows[] = {
+#define RM_EXIT(number, name) {number, #name},
 #include "vt-emulation/vmx/exit_reasons.def"
-        default:
-            return "?";
-    }
+    };
+    return name_of(reason, kRows);
 }
 
 const char* vm_instruction_error_text(u32 error) {
-    switch (error) {
-#define RM_VM_ERROR(number, name, text) \
-    case number:                        \
-        return text;
+    static constexpr NumberName kRows[] = {
+#define RM_VM_ERROR(number, name, text) {number, text},
 #include "vt-emulation/vmx/instruction_errors.def"
-        default:
-            return "?";
-    }
+    };
+    return name_of(error, kRows);
 }
 
 }  // namespace rm::frontends::trace

@@ -38,7 +38,7 @@ SingleStep::SingleStep(unsigned level, std::shared_ptr<OutputFile> file, Format 
     : level_(level), file_(std::move(file)), line_(format, symbols), disassembler_(symbols) {}
 
 void SingleStep::before_insn(cpu::Cpu& cpu, const cpu::Insn& insn) {
-    if (file_->failed() || !wanted(cpu.config.index, cpu.in_guest())) return;
+    if (file_->failed() || !wants(cpu)) return;
     std::array<u8, kMaxInsn> bytes;
     Step step{.vcpu = cpu.config.index,
               .tick = cpu.ticks(),

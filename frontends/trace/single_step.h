@@ -21,6 +21,9 @@ public:
     SingleStep(unsigned level, std::shared_ptr<OutputFile> file, Format format,
                const Symbols& symbols);
 
+    bool wants(const cpu::Cpu& cpu) const override {
+        return wanted(cpu.config.index, cpu.in_guest());
+    }
     void before_insn(cpu::Cpu& cpu, const cpu::Insn& insn) override;
 
     unsigned needs() const override { return 0; }

@@ -80,21 +80,24 @@ public:
     template <class T>
     [[nodiscard, gnu::always_inline]] inline bool load_hit(LinearAddr va, T& out) const {
         const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
-        if (e.read != ((va + sizeof(T) - 1) & kPageMask)) [[unlikely]] return false;
+        if (e.read != ((va + sizeof(T) - 1) & kPageMask)) [[unlikely]]
+            return false;
         std::memcpy(&out, reinterpret_cast<const void*>(va + e.addend), sizeof(T));
         return true;
     }
     template <class T>
     [[nodiscard, gnu::always_inline]] inline bool store_hit(LinearAddr va, T value) {
         const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
-        if (e.write != ((va + sizeof(T) - 1) & kPageMask)) [[unlikely]] return false;
+        if (e.write != ((va + sizeof(T) - 1) & kPageMask)) [[unlikely]]
+            return false;
         std::memcpy(reinterpret_cast<void*>(va + e.addend), &value, sizeof(T));
         return true;
     }
     template <class T>
     [[nodiscard, gnu::always_inline]] inline bool rmw_hit(LinearAddr va, u8*& host, T& old) const {
         const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
-        if (e.write != ((va + sizeof(T) - 1) & kPageMask)) [[unlikely]] return false;
+        if (e.write != ((va + sizeof(T) - 1) & kPageMask)) [[unlikely]]
+            return false;
         host = reinterpret_cast<u8*>(va + e.addend);
         std::memcpy(&old, host, sizeof(T));
         return true;

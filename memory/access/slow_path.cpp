@@ -58,14 +58,9 @@ bool Mmu::read_special(const Place& place, LinearAddr va, u8* out, unsigned size
         u64 value = 0;
         owner_.before_device_access();
         switch (owner_.special_page(machine, va, Access::kRead, n, value)) {
-            case Owner::Special::kFault:
-                return false;
-            case Owner::Special::kDone:
-                std::memcpy(out, &value, n);
-                break;
-            case Owner::Special::kNotMine:
-                memory_.read(machine, {out, n});
-                break;
+            case Owner::Special::kFault: return false;
+            case Owner::Special::kDone: std::memcpy(out, &value, n); break;
+            case Owner::Special::kNotMine: memory_.read(machine, {out, n}); break;
         }
         machine += n, va += n, out += n, size -= n;
     }
@@ -80,13 +75,9 @@ bool Mmu::write_special(const Place& place, LinearAddr va, const u8* in, unsigne
         std::memcpy(&value, in, n);
         owner_.before_device_access();
         switch (owner_.special_page(machine, va, Access::kWrite, n, value)) {
-            case Owner::Special::kFault:
-                return false;
-            case Owner::Special::kDone:
-                break;
-            case Owner::Special::kNotMine:
-                memory_.write(machine, {in, n});
-                break;
+            case Owner::Special::kFault: return false;
+            case Owner::Special::kDone: break;
+            case Owner::Special::kNotMine: memory_.write(machine, {in, n}); break;
         }
         machine += n, va += n, in += n, size -= n;
     }

@@ -143,18 +143,10 @@ u64 PhysicalMemory::load(PhysAddr addr, unsigned size) {
             const u8* p = r->read_host + (addr - r->start);
             u64 value = 0;
             switch (size) {
-                case 8:
-                    std::memcpy(&value, p, 8);
-                    break;
-                case 4:
-                    std::memcpy(&value, p, 4);
-                    break;
-                case 2:
-                    std::memcpy(&value, p, 2);
-                    break;
-                default:
-                    value = *p;
-                    break;
+                case 8: std::memcpy(&value, p, 8); break;
+                case 4: std::memcpy(&value, p, 4); break;
+                case 2: std::memcpy(&value, p, 2); break;
+                default: value = *p; break;
             }
             return value;
         }

@@ -1,6 +1,6 @@
-// Is a file the image of a CD-ROM, and is all of it there? A guest would only read sectors that make
-// no sense, or none. Source: ECMA-119 6.7.1, 8.1, 8.4 (volume descriptors from sector 16 on); ECMA-167
-// 2/8 (extended area of UDF).
+// Is a file the image of a CD-ROM, and is all of it there? A guest would only read sectors that
+// make no sense, or none. Source: ECMA-119 6.7.1, 8.1, 8.4 (volume descriptors from sector 16 on);
+// ECMA-167 2/8 (extended area of UDF).
 #include <array>
 #include <cstring>
 
@@ -12,8 +12,9 @@ Result<void> check_cd_image(const std::string& path, BlockDevice& image) {
     constexpr u64 kSector = 2048, kFirstDescriptor = 16 * kSector;
     constexpr u64 kPadding = 150 * kSector;  // what writers append and copies often lack
     const auto no_image = [&] {
-        return fail("CD-ROM image '%s': neither ISO 9660 nor UDF (no volume descriptor in sector 16)",
-                    path.c_str());
+        return fail(
+            "CD-ROM image '%s': neither ISO 9660 nor UDF (no volume descriptor in sector 16)",
+            path.c_str());
     };
     std::array<u8, kSector> descriptor;
     if (image.size() < kFirstDescriptor + kSector) return no_image();

@@ -89,13 +89,9 @@ void CharMux::input(u8 byte) {
 
 void CharMux::command(u8 byte) {
     switch (byte) {
-        case kEscape:
-            to_focus(byte);
-            break;
+        case kEscape: to_focus(byte); break;
         case 'h':
-        case '?':
-            print(kHelp);
-            break;
+        case '?': print(kHelp); break;
         case 'x':
             if (actions_.quit) actions_.quit();
             break;
@@ -109,8 +105,7 @@ void CharMux::command(u8 byte) {
             do focus_ = (focus_ + 1) % (users_.size() + 1);
             while (focus_ && !users_[focus_ - 1]);
             break;
-        default:
-            break;
+        default: break;
     }
 }
 

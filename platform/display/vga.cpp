@@ -57,45 +57,29 @@ u8 Vga::port_read(u16 port) {
     const u16 other = misc_ & 1 ? 0x3B0 : 0x3D0;
     if ((port & 0xFFF0) == other) return 0xFF;
     switch (port) {
-        case 0x3C0:
-            return attribute_index_;
+        case 0x3C0: return attribute_index_;
         case 0x3C1: {
             const unsigned index = attribute_index_ & 0x1F;
             return index < attribute_.size() ? attribute_[index] : 0;
         }
-        case 0x3C2:
-            return 0x10;  // switch sense
-        case 0x3C4:
-            return seq_index_;
-        case 0x3C5:
-            return seq_[seq_index_ & 7];
-        case 0x3C6:
-            return pel_mask_;
-        case 0x3C7:
-            return dac_reading_ ? 3 : 0;
-        case 0x3C8:
-            return dac_write_index_;
-        case 0x3C9:
-            return dac_read();
-        case 0x3CA:
-            return feature_;
-        case 0x3CC:
-            return misc_;
-        case 0x3CE:
-            return gc_index_;
-        case 0x3CF:
-            return gc_[gc_index_ & 0xF];
+        case 0x3C2: return 0x10;  // switch sense
+        case 0x3C4: return seq_index_;
+        case 0x3C5: return seq_[seq_index_ & 7];
+        case 0x3C6: return pel_mask_;
+        case 0x3C7: return dac_reading_ ? 3 : 0;
+        case 0x3C8: return dac_write_index_;
+        case 0x3C9: return dac_read();
+        case 0x3CA: return feature_;
+        case 0x3CC: return misc_;
+        case 0x3CE: return gc_index_;
+        case 0x3CF: return gc_[gc_index_ & 0xF];
         case 0x3B4:
-        case 0x3D4:
-            return crtc_index_;
+        case 0x3D4: return crtc_index_;
         case 0x3B5:
-        case 0x3D5:
-            return crtc_read();
+        case 0x3D5: return crtc_read();
         case 0x3BA:
-        case 0x3DA:
-            return status1();
-        default:
-            return 0xFF;
+        case 0x3DA: return status1();
+        default: return 0xFF;
     }
 }
 
@@ -103,21 +87,11 @@ void Vga::port_write(u16 port, u8 value) {
     const u16 other = misc_ & 1 ? 0x3B0 : 0x3D0;
     if ((port & 0xFFF0) == other) return;
     switch (port) {
-        case 0x3C0:
-            attribute_write(value);
-            break;
-        case 0x3C2:
-            misc_ = value & ~0x10;
-            break;
-        case 0x3C4:
-            seq_index_ = value & 7;
-            break;
-        case 0x3C5:
-            seq_[seq_index_] = value & kSeqMask[seq_index_];
-            break;
-        case 0x3C6:
-            pel_mask_ = value;
-            break;
+        case 0x3C0: attribute_write(value); break;
+        case 0x3C2: misc_ = value & ~0x10; break;
+        case 0x3C4: seq_index_ = value & 7; break;
+        case 0x3C5: seq_[seq_index_] = value & kSeqMask[seq_index_]; break;
+        case 0x3C6: pel_mask_ = value; break;
         case 0x3C7:
             dac_read_index_ = value;
             dac_component_ = 0;
@@ -128,29 +102,16 @@ void Vga::port_write(u16 port, u8 value) {
             dac_component_ = 0;
             dac_reading_ = false;
             break;
-        case 0x3C9:
-            dac_write(value);
-            break;
-        case 0x3CE:
-            gc_index_ = value & 0xF;
-            break;
-        case 0x3CF:
-            gc_[gc_index_] = value & kGcMask[gc_index_];
-            break;
+        case 0x3C9: dac_write(value); break;
+        case 0x3CE: gc_index_ = value & 0xF; break;
+        case 0x3CF: gc_[gc_index_] = value & kGcMask[gc_index_]; break;
         case 0x3B4:
-        case 0x3D4:
-            crtc_index_ = value & 0x3F;
-            break;
+        case 0x3D4: crtc_index_ = value & 0x3F; break;
         case 0x3B5:
-        case 0x3D5:
-            crtc_write(value);
-            break;
+        case 0x3D5: crtc_write(value); break;
         case 0x3BA:
-        case 0x3DA:
-            feature_ = value & 0x10;
-            break;
-        default:
-            break;
+        case 0x3DA: feature_ = value & 0x10; break;
+        default: break;
     }
 }
 

@@ -19,16 +19,10 @@ constexpr u8 rotate_right(u8 value, unsigned by) {
 // GR6 bits 3:2 choose the part of the window that is decoded; offset becomes relative to it.
 bool Vga::decode(u32& offset) const {
     switch (gc_[6] >> 2 & 3) {
-        case 0:
-            return true;
-        case 1:
-            return offset < 0x10000;
-        case 2:
-            offset -= 0x10000;
-            return offset < 0x8000;
-        default:
-            offset -= 0x18000;
-            return offset < 0x8000;
+        case 0: return true;
+        case 1: return offset < 0x10000;
+        case 2: offset -= 0x10000; return offset < 0x8000;
+        default: offset -= 0x18000; return offset < 0x8000;
     }
 }
 
@@ -93,17 +87,10 @@ void Vga::planar_write(u32 index, u8 value) {
         else
             data = rotated;
         switch (gc_[3] >> 3 & 3) {
-            case 1:
-                data &= latch_[plane];
-                break;
-            case 2:
-                data |= latch_[plane];
-                break;
-            case 3:
-                data ^= latch_[plane];
-                break;
-            default:
-                break;
+            case 1: data &= latch_[plane]; break;
+            case 2: data |= latch_[plane]; break;
+            case 3: data ^= latch_[plane]; break;
+            default: break;
         }
         cell[plane] = static_cast<u8>((data & bit_mask) | (latch_[plane] & ~bit_mask));
     }

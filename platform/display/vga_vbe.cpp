@@ -83,20 +83,15 @@ void Vga::vbe_write(unsigned index, u16 value) {
                                    value == 24 || value == 32))
                 vbe_[index] = value;
             break;
-        case kVbeEnable:
-            vbe_enable(value);
-            break;
-        case kVbeBank:
-            vbe_[index] = static_cast<u16>(value % (vram_.size() >> 16));
-            break;
+        case kVbeEnable: vbe_enable(value); break;
+        case kVbeBank: vbe_[index] = static_cast<u16>(value % (vram_.size() >> 16)); break;
         case kVbeVirtWidth:
         case kVbeXOffset:
         case kVbeYOffset:
             vbe_[index] = value;
             if (vbe_enabled()) vbe_fix_geometry();
             break;
-        default:
-            break;  // the virtual height and the memory size follow from the rest
+        default: break;  // the virtual height and the memory size follow from the rest
     }
 }
 

@@ -1,6 +1,6 @@
 // Walks the parts of an initial ramdisk. See initrd_image.h.
-// Source: cpio(5) "New ASCII Format"; RFC 1952 (gzip); RFC 8878 (zstd); "The .xz File Format" 2.1.2;
-// "LZ4 Frame Format", Legacy frame.
+// Source: cpio(5) "New ASCII Format"; RFC 1952 (gzip); RFC 8878 (zstd); "The .xz File
+// Format" 2.1.2; "LZ4 Frame Format", Legacy frame.
 #include "platform/firmware/initrd_image.h"
 
 #include <zlib.h>
@@ -109,7 +109,11 @@ constexpr Format kFormats[] = {
     {"cpio archive", 0, "070702", cpio_end},
     {"gzip stream", 0, "\x1F\x8B", gzip_end},
     {"zstd frame", 0, "\x28\xB5\x2F\xFD", zstd_end},
-    {"xz file", 0, std::string_view("\xFD" "7zXZ\0", 6), xz_end},
+    {"xz file", 0,
+     std::string_view("\xFD"
+                      "7zXZ\0",
+                      6),
+     xz_end},
     {"lz4 file", 0, "\x02\x21\x4C\x18", lz4_end},
     {"bzip2 file", 0, "BZh", all},
     {"lzop file", 0, "\x89LZO", all},
@@ -144,13 +148,16 @@ Result<void> check_initrd(const std::string& name, std::span<const u8> bytes) {
         const Format* format = recognise(rest);
         if (!format && at > 0) return {};  // Linux stops here too, and goes on with what it has
         if (!format)
-            return fail("initrd '%s': neither a cpio archive, plain or compressed, nor a file-system "
-                        "image", name.c_str());
+            return fail(
+                "initrd '%s': neither a cpio archive, plain or compressed, nor a file-system "
+                "image",
+                name.c_str());
         const auto end = format->find_end(rest);
         if (!end)
-            return fail("initrd '%s': truncated or damaged: the %s at byte %llu does not end within "
-                        "its %zu bytes", name.c_str(), format->name, (unsigned long long)at,
-                        bytes.size());
+            return fail(
+                "initrd '%s': truncated or damaged: the %s at byte %llu does not end within "
+                "its %zu bytes",
+                name.c_str(), format->name, (unsigned long long)at, bytes.size());
         at += std::max<u64>(*end, 1);
     }
     return {};

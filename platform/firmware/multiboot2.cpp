@@ -75,8 +75,7 @@ Result<void> take_tag(const std::string& name, const ImageView& view, u64 at, u3
         case kEfiBootServices:
         case kEfiEntry32:
         case kEfiEntry64:
-        case kRelocatable:
-            return {};
+        case kRelocatable: return {};
         default:
             if (optional) return {};
             return fail("kernel '%s': multiboot2 demands unknown header tag %u", name.c_str(),

@@ -183,45 +183,25 @@ void I8042::command(u8 value) {
         return;
     }
     switch (value) {
-        case kMouseDisable:
-            command_byte_ |= kMouseOff;
-            break;
-        case kMouseEnable:
-            command_byte_ &= static_cast<u8>(~kMouseOff);
-            break;
-        case kKeyboardDisable:
-            command_byte_ |= kKeyboardOff;
-            break;
-        case kKeyboardEnable:
-            command_byte_ &= static_cast<u8>(~kKeyboardOff);
-            break;
+        case kMouseDisable: command_byte_ |= kMouseOff; break;
+        case kMouseEnable: command_byte_ &= static_cast<u8>(~kMouseOff); break;
+        case kKeyboardDisable: command_byte_ |= kKeyboardOff; break;
+        case kKeyboardEnable: command_byte_ &= static_cast<u8>(~kKeyboardOff); break;
         case kMouseTest:
-        case kKeyboardTest:
-            reply(0x00);
-            break;  // no error
+        case kKeyboardTest: reply(0x00); break;  // no error
         case kSelfTest:
             command_byte_ |= kSystemFlag;
             reply(0x55);
             break;
-        case kReadInputPort:
-            reply(kInputPort);
-            break;
-        case kReadOutputPort:
-            reply(output_port());
-            break;
-        case kReadTestInputs:
-            reply(0x00);
-            break;
+        case kReadInputPort: reply(kInputPort); break;
+        case kReadOutputPort: reply(output_port()); break;
+        case kReadTestInputs: reply(0x00); break;
         case kA20Off:
-        case kA20On:
-            write_output_port(value == kA20On ? 0xFF : static_cast<u8>(~kA20));
-            break;
+        case kA20On: write_output_port(value == kA20On ? 0xFF : static_cast<u8>(~kA20)); break;
         case kWriteOutputPort:
         case kWriteKeyboardBuffer:
         case kWriteMouseBuffer:
-        case kWriteMouse:
-            pending_ = value;
-            break;
+        case kWriteMouse: pending_ = value; break;
         default:
             if (value >= kWriteRam && value < kWriteRam + 32)
                 pending_ = value;
@@ -246,21 +226,11 @@ void I8042::write_data(u8 value) {
             update_irqs();
             refill();
             break;
-        case kWriteOutputPort:
-            write_output_port(value);
-            break;
-        case kWriteKeyboardBuffer:
-            put(Source::kKeyboard, value);
-            break;
-        case kWriteMouseBuffer:
-            put(Source::kMouse, value);
-            break;
-        case kWriteMouse:
-            mouse_.write(value);
-            break;
-        default:
-            ram_[command & 31] = value;
-            break;
+        case kWriteOutputPort: write_output_port(value); break;
+        case kWriteKeyboardBuffer: put(Source::kKeyboard, value); break;
+        case kWriteMouseBuffer: put(Source::kMouse, value); break;
+        case kWriteMouse: mouse_.write(value); break;
+        default: ram_[command & 31] = value; break;
     }
     refill();
 }

@@ -57,21 +57,15 @@ void Ps2Keyboard::argument(u8 value) {
                 send({kResend});
             }
             break;
-        default:
-            send({kAck});
-            break;  // typematic rate, set 3 key attributes: accepted
+        default: send({kAck}); break;  // typematic rate, set 3 key attributes: accepted
     }
 }
 
 void Ps2Keyboard::command(u8 value) {
     pending_ = 0;
     switch (value) {
-        case kEcho:
-            send({kEcho});
-            return;
-        case kIdentify:
-            send({kAck, 0xAB, 0x83});
-            return;  // MF2 keyboard
+        case kEcho: send({kEcho}); return;
+        case kIdentify: send({kAck, 0xAB, 0x83}); return;  // MF2 keyboard
         case kEnable:
             scanning_ = true;
             send({kAck});
@@ -82,9 +76,7 @@ void Ps2Keyboard::command(u8 value) {
             scan_set_ = 2;
             send({kAck});
             return;
-        case kResendLast:
-            send({last_sent_});
-            return;
+        case kResendLast: send({last_sent_}); return;
         case kReset:
             reset();
             send({kAck, kSelfTestPassed});
@@ -95,8 +87,7 @@ void Ps2Keyboard::command(u8 value) {
             pending_ = value;
             send({kAck});
             return;
-        default:
-            break;
+        default: break;
     }
     if (value >= kSet3First && value <= kSet3KeyLast) {
         if (value > kSet3AllLast) pending_ = value;

@@ -72,34 +72,16 @@ void Ps2Mouse::write(u8 value) {
 void Ps2Mouse::command(u8 value) {
     switch (value) {
         case kScale11:
-        case kScale21:
-            scaling_ = value == kScale21;
-            break;
-        case kStream:
-            remote_ = false;
-            break;
-        case kRemote:
-            remote_ = true;
-            break;
-        case kWrap:
-            wrap_ = true;
-            break;
-        case kUnwrap:
-            wrap_ = false;
-            break;
+        case kScale21: scaling_ = value == kScale21; break;
+        case kStream: remote_ = false; break;
+        case kRemote: remote_ = true; break;
+        case kWrap: wrap_ = true; break;
+        case kUnwrap: wrap_ = false; break;
         case kSetResolution:
-        case kSetRate:
-            pending_ = value;
-            break;
-        case kEnable:
-            enabled_ = true;
-            break;
-        case kDisable:
-            enabled_ = false;
-            break;
-        case kDefaults:
-            set_defaults();
-            break;
+        case kSetRate: pending_ = value; break;
+        case kEnable: enabled_ = true; break;
+        case kDisable: enabled_ = false; break;
+        case kDefaults: set_defaults(); break;
         case kStatus:
             send({kAck});
             send_status();
@@ -108,16 +90,12 @@ void Ps2Mouse::command(u8 value) {
             send({kAck});
             send_report();
             return;
-        case kIdentify:
-            send({kAck, id_});
-            return;
+        case kIdentify: send({kAck, id_}); return;
         case kReset:
             reset();
             send({kAck, kSelfTestPassed, 0x00});
             return;
-        default:
-            send({kResend});
-            return;
+        default: send({kResend}); return;
     }
     send({kAck});
 }

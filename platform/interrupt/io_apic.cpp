@@ -80,10 +80,8 @@ void IoApic::write_entry(Pin& pin, u64 value) {
 u32 IoApic::read_register() const {
     switch (select_) {
         case kRegId:
-        case kRegArbitration:
-            return id_;
-        case kRegVersion:
-            return (kPins - 1) << 16 | kVersion;
+        case kRegArbitration: return id_;
+        case kRegVersion: return (kPins - 1) << 16 | kVersion;
         default:
             if (select_ < kRegTable || select_ >= kRegTable + 2 * kPins) return 0;
             return static_cast<u32>(pins_[(select_ - kRegTable) / 2].entry >>

@@ -207,10 +207,8 @@ bool LocalApic::accept(const ApicMessage& message) {
         case DeliveryMode::kLowestPriority:
             if (!software_enabled()) return false;
             break;
-        case DeliveryMode::kReserved:
-            return false;
-        default:
-            break;
+        case DeliveryMode::kReserved: return false;
+        default: break;
     }
     deliver(message.mode, message.vector, message.level);
     return true;
@@ -219,27 +217,16 @@ bool LocalApic::accept(const ApicMessage& message) {
 void LocalApic::deliver(DeliveryMode mode, u8 vector, bool level) {
     switch (mode) {
         case DeliveryMode::kFixed:
-        case DeliveryMode::kLowestPriority:
-            raise(vector, level);
-            break;
-        case DeliveryMode::kSmi:
-            pins_->pulse_smi();
-            break;
-        case DeliveryMode::kNmi:
-            pins_->pulse_nmi();
-            break;
-        case DeliveryMode::kInit:
-            pins_->pulse_init();
-            break;
-        case DeliveryMode::kStartup:
-            pins_->startup_ipi(vector);
-            break;
+        case DeliveryMode::kLowestPriority: raise(vector, level); break;
+        case DeliveryMode::kSmi: pins_->pulse_smi(); break;
+        case DeliveryMode::kNmi: pins_->pulse_nmi(); break;
+        case DeliveryMode::kInit: pins_->pulse_init(); break;
+        case DeliveryMode::kStartup: pins_->startup_ipi(vector); break;
         case DeliveryMode::kExtInt:
             ext_int_message_ = true;
             update_pin();
             break;
-        case DeliveryMode::kReserved:
-            break;
+        case DeliveryMode::kReserved: break;
     }
 }
 
@@ -321,14 +308,9 @@ void LocalApic::send(u32 command, u32 destination) {
         return;
     }
     switch (shorthand) {
-        case 0:
-            bus_.deliver(message);
-            break;
-        case 1:
-            accept(message);
-            break;
-        default:
-            bus_.deliver_all(message, shorthand == 3 ? this : nullptr);
+        case 0: bus_.deliver(message); break;
+        case 1: accept(message); break;
+        default: bus_.deliver_all(message, shorthand == 3 ? this : nullptr);
     }
 }
 

@@ -24,36 +24,21 @@ u32 LocalApic::read_register(unsigned number) const {
     if (number >= kIrr && number < kIrr + 8u) return irr_[number - kIrr];
     if (number >= kLvtTimer && number <= kLvtError) return lvt_[number - kLvtTimer];
     switch (number) {
-        case kId:
-            return x2apic_mode() ? id_ : id_ << 24;
-        case kVersionRegister:
-            return kVersion;
-        case kTpr:
-            return tpr_;
-        case kApr:
-            return arbitration_priority();
-        case kPpr:
-            return ppr();
-        case kLdr:
-            return x2apic_mode() ? logical_id() : ldr_;
-        case kDfr:
-            return dfr_;
-        case kSvr:
-            return svr_;
-        case kEsr:
-            return esr_;
-        case kIcrLow:
-            return icr_low_;
-        case kIcrHigh:
-            return icr_high_;
-        case kInitialCount:
-            return timer_.initial_count();
-        case kCurrentCount:
-            return timer_.current_count();
-        case kDivide:
-            return timer_.divide_configuration();
-        default:
-            return 0;
+        case kId: return x2apic_mode() ? id_ : id_ << 24;
+        case kVersionRegister: return kVersion;
+        case kTpr: return tpr_;
+        case kApr: return arbitration_priority();
+        case kPpr: return ppr();
+        case kLdr: return x2apic_mode() ? logical_id() : ldr_;
+        case kDfr: return dfr_;
+        case kSvr: return svr_;
+        case kEsr: return esr_;
+        case kIcrLow: return icr_low_;
+        case kIcrHigh: return icr_high_;
+        case kInitialCount: return timer_.initial_count();
+        case kCurrentCount: return timer_.current_count();
+        case kDivide: return timer_.divide_configuration();
+        default: return 0;
     }
 }
 
@@ -64,21 +49,11 @@ void LocalApic::write_register(unsigned number, u32 value) {
         return;
     }
     switch (number) {
-        case kId:
-            id_ = value >> 24;
-            break;
-        case kTpr:
-            set_tpr(static_cast<u8>(value));
-            break;
-        case kEoi:
-            end_of_interrupt();
-            break;
-        case kLdr:
-            ldr_ = value;
-            break;
-        case kDfr:
-            dfr_ = value | 0x0FFFFFFF;
-            break;
+        case kId: id_ = value >> 24; break;
+        case kTpr: set_tpr(static_cast<u8>(value)); break;
+        case kEoi: end_of_interrupt(); break;
+        case kLdr: ldr_ = value; break;
+        case kDfr: dfr_ = value | 0x0FFFFFFF; break;
         case kSvr:
             svr_ = value;
             if (!software_enabled())  // SDM 3A 11.4.7.2
@@ -93,20 +68,11 @@ void LocalApic::write_register(unsigned number, u32 value) {
             icr_low_ = value;
             send(value, x2apic_mode() ? icr_high_ : icr_high_ >> 24);
             break;
-        case kIcrHigh:
-            icr_high_ = value;
-            break;
-        case kInitialCount:
-            timer_.set_initial_count(value);
-            break;
-        case kDivide:
-            timer_.set_divide_configuration(value);
-            break;
-        case kSelfIpi:
-            send(value | 1 << 18, 0);
-            break;
-        default:
-            break;
+        case kIcrHigh: icr_high_ = value; break;
+        case kInitialCount: timer_.set_initial_count(value); break;
+        case kDivide: timer_.set_divide_configuration(value); break;
+        case kSelfIpi: send(value | 1 << 18, 0); break;
+        default: break;
     }
 }
 

@@ -124,16 +124,13 @@ void Pic8259Pair::Chip::write_data(u8 value) {
             base_ = value & 0xF8;
             next_icw_ = single_ ? (expects_icw4_ ? 4 : 0) : 3;
             return;
-        case 3:
-            next_icw_ = expects_icw4_ ? 4 : 0;
-            return;
+        case 3: next_icw_ = expects_icw4_ ? 4 : 0; return;
         case 4:
             special_fully_nested_ = value & 0x10;
             auto_eoi_ = value & 0x02;
             next_icw_ = 0;
             return;
-        default:
-            imr_ = value;
+        default: imr_ = value;
     }
 }
 

@@ -49,6 +49,8 @@ Pc::Board::Board(PcConfig c, BoardMemory b, const MakeCpu& make_cpu)
       port61(pit),
       rtc(events, hpet.rtc_input(), config.rtc_base ? config.rtc_base : RtcCmos::kDefaultBase),
       port92(a20.add(), [this] { request(Request::kReset); }),
+      coprocessor_error(irqs.irq(CoprocessorError::kIrq),
+                        [this](bool asserted) { cpus[0]->set_ignne(asserted); }),
       pci(io, memory, layout.below_4g),
       i440fx({.memory = &memory,
               .ram = blocks.ram->host(),
@@ -127,6 +129,7 @@ void Pc::Board::map_ports() {
         {RtcCmos::kExtendedPort, 2, &rtc.extended_ports()},
         {Port92::kPort, 1, &port92},
         {Pic8259Pair::kSlavePort, 2, &pic.slave_ports()},
+        {CoprocessorError::kPort, 1, &coprocessor_error},
         {Pic8259Pair::kElcrPort, 2, &pic.elcr_ports()},
     };
     for (const Ports& p : ports) io.add(p.base, p.count, p.window);
@@ -176,6 +179,7 @@ void Pc::Board::add_serial() {
 
 void Pc::Board::add_processors(const MakeCpu& make_cpu) {
     std::vector<Processor*> list;
+    const std::function<void(bool)> ferr = [this](bool on) { coprocessor_error.set_ferr(on); };
     for (unsigned i = 0; i < config.cpus; ++i) {
         LocalApic& lapic = lapics.emplace_back(i, i == 0, events, apic_bus, config.apic);
         cpus.push_back(make_cpu({.index = i,
@@ -184,7 +188,8 @@ void Pc::Board::add_processors(const MakeCpu& make_cpu) {
                                  .memory = memory,
                                  .io = io,
                                  .clock = events,
-                                 .smm_changed = [this](bool in_smm) { i440fx.set_smm(in_smm); }}));
+                                 .smm_changed = [this](bool in_smm) { i440fx.set_smm(in_smm); },
+                                 .ferr_changed = i == 0 ? ferr : nullptr}));
         RM_ASSERT(cpus.back(), "the processor factory gave nothing");
         list.push_back(cpus.back().get());
     }

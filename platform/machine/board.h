@@ -7,6 +7,7 @@
 #include "platform/acpi/acpi_tables.h"
 #include "platform/firmware/fw_cfg.h"
 #include "platform/input/i8042.h"
+#include "platform/interrupt/coprocessor_error.h"
 #include "platform/interrupt/isa_irqs.h"
 #include "platform/machine/pc.h"
 #include "platform/pci/i440fx.h"
@@ -83,6 +84,7 @@ struct Pc::Board {
     } a20_line{*this};
     IrqOr a20{a20_line};
     Port92 port92;
+    CoprocessorError coprocessor_error;
 
     PciBus pci;
     I440fx i440fx;

@@ -93,6 +93,9 @@ struct CpuPlace {
     memory::IoBus& io;
     VirtualClock& clock;
     std::function<void(bool in_smm)> smm_changed;  // to be called at SMI entry and RSM
+    // To be called as FERR# changes; null on processors whose FERR# is not connected (all but the
+    // first: port F0H knows of one x87).
+    std::function<void(bool asserted)> ferr_changed;
 };
 using MakeCpu = std::function<std::unique_ptr<Processor>(const CpuPlace&)>;
 

@@ -22,6 +22,7 @@ void Pc::Board::reset() {
     pit.reset();
     port61.reset();
     port92.reset();
+    coprocessor_error.reset();
     rtc.reset();
     keyboard.reset();
     fw_cfg.reset();
@@ -40,10 +41,8 @@ PcExit Pc::Board::run(const std::atomic<bool>& interrupt) {
         const Request what = pending;
         pending = Request::kNone;
         switch (what) {
-            case Request::kPowerOff:
-                return {.kind = Kind::kPowerOff};
-            case Request::kQuit:
-                return {.kind = Kind::kQuit};
+            case Request::kPowerOff: return {.kind = Kind::kPowerOff};
+            case Request::kQuit: return {.kind = Kind::kQuit};
             case Request::kDebugExit: {
                 const u8 code = static_cast<u8>(pending_status);
                 observe("exit", {&code, 1});
@@ -53,16 +52,12 @@ PcExit Pc::Board::run(const std::atomic<bool>& interrupt) {
                 if (config.no_reboot) return {.kind = Kind::kReset};
                 reset();
                 continue;
-            case Request::kNone:
-                break;
+            case Request::kNone: break;
         }
         switch (outcome.reason) {
-            case Scheduler::Reason::kStopRequested:
-                return {.kind = Kind::kInterrupted};
-            case Scheduler::Reason::kIdleForever:
-                return {.kind = Kind::kIdleForever};
-            case Scheduler::Reason::kDebug:
-                return {.kind = Kind::kDebug, .cpu = outcome.index};
+            case Scheduler::Reason::kStopRequested: return {.kind = Kind::kInterrupted};
+            case Scheduler::Reason::kIdleForever: return {.kind = Kind::kIdleForever};
+            case Scheduler::Reason::kDebug: return {.kind = Kind::kDebug, .cpu = outcome.index};
             case Scheduler::Reason::kTripleFault:
                 if (config.on_triple_fault) config.on_triple_fault(outcome.index);
                 if (config.no_reboot) return {.kind = Kind::kTripleFault, .cpu = outcome.index};

@@ -138,10 +138,8 @@ Scheduler::Outcome Scheduler::run(const std::atomic<bool>& interrupt) {
         }
         switch (turn()) {
             case Processor::Stop::kDeadline:
-            case Processor::Stop::kHalted:
-                break;
-            case Processor::Stop::kTripleFault:
-                return finish(Reason::kTripleFault);
+            case Processor::Stop::kHalted: break;
+            case Processor::Stop::kTripleFault: return finish(Reason::kTripleFault);
             case Processor::Stop::kDebug:
                 resume_turn_ = events_.now_ticks() < turn_end_;
                 return finish(Reason::kDebug);

@@ -90,17 +90,10 @@ void PciBus::map(PciDevice::Bar& bar, u64 address) {
             io_.add(static_cast<u16>(address), static_cast<u32>(bar.size), bar.ports,
                     bar.port_sizes);
             break;
-        case Kind::kMmio:
-            memory_.map_mmio(address, bar.size, bar.mmio);
-            break;
-        case Kind::kRam:
-            memory_.map_ram(address, bar.size, bar.host);
-            break;
-        case Kind::kRom:
-            memory_.map_rom(address, bar.size, bar.host);
-            break;
-        case Kind::kNone:
-            return;
+        case Kind::kMmio: memory_.map_mmio(address, bar.size, bar.mmio); break;
+        case Kind::kRam: memory_.map_ram(address, bar.size, bar.host); break;
+        case Kind::kRom: memory_.map_rom(address, bar.size, bar.host); break;
+        case Kind::kNone: return;
     }
     bar.mapped = true;
     bar.mapped_at = address;

@@ -104,17 +104,11 @@ void Piix4Pm::reset() {
 
 u32 Piix4Pm::pm_dword(unsigned offset) {
     switch (offset) {
-        case 0x00:
-            update_status();
-            return status_ | u32{enable_} << 16;
-        case 0x04:
-            return control_;
-        case 0x08:
-            return timer_.read();
-        case 0x28:
-            return global_control_;
-        default:
-            return 0;
+        case 0x00: update_status(); return status_ | u32{enable_} << 16;
+        case 0x04: return control_;
+        case 0x08: return timer_.read();
+        case 0x28: return global_control_;
+        default: return 0;
     }
 }
 
@@ -148,17 +142,12 @@ void Piix4Pm::pm_write(u16 offset, unsigned size, u32 value) {
             case 0x02:
                 enable_ = static_cast<u16>(((enable_ & ~mask) | (part & mask)) & kSciSources);
                 break;
-            case 0x04:
-                write_control(static_cast<u16>((control_ & ~mask) | (part & mask)));
-                break;
-            case 0x28:
-                global_control_ = (global_control_ & ~u32{mask}) | (part & mask);
-                break;
+            case 0x04: write_control(static_cast<u16>((control_ & ~mask) | (part & mask))); break;
+            case 0x28: global_control_ = (global_control_ & ~u32{mask}) | (part & mask); break;
             case 0x2A:
                 global_control_ = (global_control_ & ~(u32{mask} << 16)) | u32(part & mask) << 16;
                 break;
-            default:
-                break;
+            default: break;
         }
     }
     update_sci();
@@ -237,46 +226,28 @@ void Piix4Pm::apm_write(u16 offset, u8 value) {
 
 u32 Piix4Pm::smbus_read(u16 offset) {
     switch (offset) {
-        case 0:
-            return smb_status_;
-        case 2:
-            return smb_control_ & 0x1F;  // START reads as zero
-        case 3:
-            return smb_command_;
-        case 4:
-            return smb_address_;
-        case 5:
-            return smb_data0_;
-        case 6:
-            return smb_data1_;
-        default:
-            return 0;
+        case 0: return smb_status_;
+        case 2: return smb_control_ & 0x1F;  // START reads as zero
+        case 3: return smb_command_;
+        case 4: return smb_address_;
+        case 5: return smb_data0_;
+        case 6: return smb_data1_;
+        default: return 0;
     }
 }
 
 void Piix4Pm::smbus_write(u16 offset, u8 value) {
     switch (offset) {
-        case 0:
-            smb_status_ &= static_cast<u8>(~value);
-            break;
+        case 0: smb_status_ &= static_cast<u8>(~value); break;
         case 2:
             smb_control_ = value;
             if (value & kSmbStart) smb_status_ = kSmbDeviceError;
             break;
-        case 3:
-            smb_command_ = value;
-            break;
-        case 4:
-            smb_address_ = value;
-            break;
-        case 5:
-            smb_data0_ = value;
-            break;
-        case 6:
-            smb_data1_ = value;
-            break;
-        default:
-            break;
+        case 3: smb_command_ = value; break;
+        case 4: smb_address_ = value; break;
+        case 5: smb_data0_ = value; break;
+        case 6: smb_data1_ = value; break;
+        default: break;
     }
 }
 

@@ -67,24 +67,18 @@ u32 Uart16550::port_read(u16 offset, unsigned) {
             }
             return value;
         }
-        case kData:
-            return line_control_ & kLcrDlab ? divisor_ & 0xFF : read_data();
-        case kIer:
-            return line_control_ & kLcrDlab ? divisor_ >> 8 : interrupt_enable_;
-        case kIirFcr:
-            return read_interrupt_id();
-        case kLcr:
-            return line_control_;
-        case kMcr:
-            return modem_control_;
+        case kData: return line_control_ & kLcrDlab ? divisor_ & 0xFF : read_data();
+        case kIer: return line_control_ & kLcrDlab ? divisor_ >> 8 : interrupt_enable_;
+        case kIirFcr: return read_interrupt_id();
+        case kLcr: return line_control_;
+        case kMcr: return modem_control_;
         case kMsr: {
             const u8 value = modem_status_;
             modem_status_ &= 0xF0;
             if (value & 0x0F) update_irq();
             return value;
         }
-        default:
-            return scratch_;
+        default: return scratch_;
     }
 }
 
@@ -107,20 +101,11 @@ void Uart16550::port_write(u16 offset, unsigned, u32 wide) {
             interrupt_enable_ = value & 0x0F;
             update_irq();
             break;
-        case kIirFcr:
-            write_fifo_control(value);
-            break;
-        case kLcr:
-            line_control_ = value;
-            break;
-        case kMcr:
-            write_modem_control(value);
-            break;
-        case kScr:
-            scratch_ = value;
-            break;
-        default:
-            break;  // LSR and MSR are read-only here (8.4: writes are for factory test)
+        case kIirFcr: write_fifo_control(value); break;
+        case kLcr: line_control_ = value; break;
+        case kMcr: write_modem_control(value); break;
+        case kScr: scratch_ = value; break;
+        default: break;  // LSR and MSR are read-only here (8.4: writes are for factory test)
     }
 }
 

@@ -363,26 +363,16 @@ void AtaDisk::do_identify(Addressing) {
 
 void AtaDisk::do_set_features(Addressing) {
     switch (now_.feature) {
-        case 0x02:
-            write_cache_ = true;
-            break;
-        case 0x82:
-            write_cache_ = false;
-            break;
-        case 0xAA:
-            look_ahead_ = true;
-            break;
-        case 0x55:
-            look_ahead_ = false;
-            break;
-        case 0x66:  // keep settings over SRST: accepted, power_on() decides
-        case 0xCC:
-            break;  // revert to defaults at SRST
+        case 0x02: write_cache_ = true; break;
+        case 0x82: write_cache_ = false; break;
+        case 0xAA: look_ahead_ = true; break;
+        case 0x55: look_ahead_ = false; break;
+        case 0x66:         // keep settings over SRST: accepted, power_on() decides
+        case 0xCC: break;  // revert to defaults at SRST
         case 0x03:
             if (!decode_transfer_mode(now_.count, multiword_mode_, ultra_mode_)) return abort();
             break;
-        default:
-            return abort();
+        default: return abort();
     }
     complete();
 }

@@ -114,11 +114,9 @@ void fill_identify_packet(u8 multiword_mode, u8 ultra_mode, std::string_view ser
 bool decode_transfer_mode(u8 value, u8& multiword, u8& ultra) {
     const unsigned mode = value & 7;
     switch (value >> 3) {
-        case 0x00:
-            return mode <= 1;  // PIO default, without IORDY
-        case 0x01:
-            return mode <= 4;  // PIO flow control mode 0-4
-        case 0x04:             // multiword DMA
+        case 0x00: return mode <= 1;  // PIO default, without IORDY
+        case 0x01: return mode <= 4;  // PIO flow control mode 0-4
+        case 0x04:                    // multiword DMA
             if (!(kMultiwordModes >> mode & 1)) return false;
             multiword = static_cast<u8>(1 << mode);
             ultra = 0;
@@ -128,8 +126,7 @@ bool decode_transfer_mode(u8 value, u8& multiword, u8& ultra) {
             ultra = static_cast<u8>(1 << mode);
             multiword = 0;
             return true;
-        default:
-            return false;
+        default: return false;
     }
 }
 

@@ -47,8 +47,7 @@ void AtapiCdrom::execute(u8 opcode) {
         case 0x08:  // DEVICE RESET: no interrupt (6.11)
             reset_end();
             return;
-        case 0xA0:
-            return start_packet();
+        case 0xA0: return start_packet();
         case 0xA1:  // IDENTIFY PACKET DEVICE
             fill_identify_packet(multiword_mode_, ultra_mode_, serial_,
                                  std::span<u8, 512>(buffer_.data(), 512));
@@ -72,8 +71,7 @@ void AtapiCdrom::execute(u8 opcode) {
         case 0xEC:  // READ SECTOR(S), IDENTIFY DEVICE: abort and tell what we are (6.17.5)
             set_signature();
             return abort();
-        default:
-            return abort();
+        default: return abort();
     }
 }
 
@@ -91,9 +89,7 @@ void AtapiCdrom::block_done() {
             phase_ = Phase::kNone;
             run_packet();
             break;
-        case Phase::kData:
-            next_data_block();
-            break;
+        case Phase::kData: next_data_block(); break;
         case Phase::kIdentify:
         case Phase::kNone:
             phase_ = Phase::kNone;

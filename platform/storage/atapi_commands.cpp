@@ -218,9 +218,7 @@ void AtapiCdrom::read_toc() {
     const unsigned format = packet_[2] & 0xF ? packet_[2] & 0xF : packet_[9] >> 6;
     size_t size = 0;
     switch (format) {
-        case 0:
-            size = toc_entries();
-            break;
+        case 0: size = toc_entries(); break;
         case 1:  // one session, its first track
             reply_[2] = reply_[3] = 1;
             reply_[5] = kDataTrack;
@@ -228,11 +226,8 @@ void AtapiCdrom::read_toc() {
             if (packet_[1] & 2) put_msf(&reply_[8], 0);
             size = 12;
             break;
-        case 2:
-            size = toc_raw();
-            break;
-        default:
-            break;
+        case 2: size = toc_raw(); break;
+        default: break;
     }
     if (!size) return command_failed(kInvalidField);
     put16(&reply_[0], static_cast<u32>(size - 2));

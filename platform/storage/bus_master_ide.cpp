@@ -34,17 +34,13 @@ void BusMasterIde::reset() {
 
 u8 BusMasterIde::read(unsigned reg) const {
     switch (reg) {
-        case 0:
-            return command_;
-        case 2:
-            return status_;
+        case 0: return command_;
+        case 2: return status_;
         case 4:
         case 5:
         case 6:
-        case 7:
-            return static_cast<u8>(table_ >> (8 * (reg - 4)));
-        default:
-            return 0xFF;
+        case 7: return static_cast<u8>(table_ >> (8 * (reg - 4)));
+        default: return 0xFF;
     }
 }
 
@@ -74,8 +70,7 @@ void BusMasterIde::write(unsigned reg, u8 value) {
             table_ = ((table_ & ~(0xFFu << shift)) | u32{value} << shift) & ~3u;
             break;
         }
-        default:
-            break;
+        default: break;
     }
 }
 

@@ -13,46 +13,26 @@ void IdeDevice::write_register(unsigned reg, u8 value) {
         now = value;
     };
     switch (reg) {
-        case 1:
-            latch(now_.feature, previous_.feature);
-            break;
-        case 2:
-            latch(now_.count, previous_.count);
-            break;
-        case 3:
-            latch(now_.low, previous_.low);
-            break;
-        case 4:
-            latch(now_.mid, previous_.mid);
-            break;
-        case 5:
-            latch(now_.high, previous_.high);
-            break;
-        case 6:
-            device_ = value;
-            break;
-        default:
-            break;
+        case 1: latch(now_.feature, previous_.feature); break;
+        case 2: latch(now_.count, previous_.count); break;
+        case 3: latch(now_.low, previous_.low); break;
+        case 4: latch(now_.mid, previous_.mid); break;
+        case 5: latch(now_.high, previous_.high); break;
+        case 6: device_ = value; break;
+        default: break;
     }
 }
 
 u8 IdeDevice::read_register(unsigned reg, bool high_order) const {
     const Registers& from = high_order ? previous_ : now_;
     switch (reg) {
-        case 1:
-            return error_;
-        case 2:
-            return from.count;
-        case 3:
-            return from.low;
-        case 4:
-            return from.mid;
-        case 5:
-            return from.high;
-        case 6:
-            return device_ | 0xA0;  // the obsolete bits read as ones
-        default:
-            return 0;
+        case 1: return error_;
+        case 2: return from.count;
+        case 3: return from.low;
+        case 4: return from.mid;
+        case 5: return from.high;
+        case 6: return device_ | 0xA0;  // the obsolete bits read as ones
+        default: return 0;
     }
 }
 

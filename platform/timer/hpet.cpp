@@ -112,26 +112,18 @@ void Hpet::update_lines() {
 
 u64 Hpet::read_register(u64 offset) const {
     switch (offset) {
-        case kCapabilities:
-            return kCapabilityValue;
-        case kConfig:
-            return config_;
-        case kStatus:
-            return status_;
-        case kCounter:
-            return counter();
-        default:
-            break;
+        case kCapabilities: return kCapabilityValue;
+        case kConfig: return config_;
+        case kStatus: return status_;
+        case kCounter: return counter();
+        default: break;
     }
     const u64 n = (offset - kFirstTimer) / kTimerStride;
     if (offset < kFirstTimer || n >= kTimers) return 0;
     switch (offset % kTimerStride) {
-        case kTimerConfig:
-            return comparators_[n]->config;
-        case kTimerMatch:
-            return comparators_[n]->match;
-        default:
-            return 0;  // FSB route: not offered
+        case kTimerConfig: return comparators_[n]->config;
+        case kTimerMatch: return comparators_[n]->match;
+        default: return 0;  // FSB route: not offered
     }
 }
 
@@ -173,9 +165,7 @@ void Hpet::write_match(Comparator& c, u64 value, u64 mask) {
 void Hpet::write_register(u64 offset, u64 value, u64 mask) {
     const u64 merged = (read_register(offset) & ~mask) | value;
     switch (offset) {
-        case kConfig:
-            write_config(merged);
-            return;
+        case kConfig: write_config(merged); return;
         case kStatus:
             status_ &= ~value;
             update_lines();
@@ -186,8 +176,7 @@ void Hpet::write_register(u64 offset, u64 value, u64 mask) {
             else
                 count_ = merged;
             return;
-        default:
-            break;
+        default: break;
     }
     const u64 n = (offset - kFirstTimer) / kTimerStride;
     if (offset < kFirstTimer || n >= kTimers) return;

@@ -114,14 +114,10 @@ void PitCounter::set_gate(bool level, u64 t) {
 bool PitCounter::out_at(u64 elapsed) const {
     switch (mode_) {
         case 0:
-        case 1:
-            return elapsed >= count_;
-        case 2:
-            return elapsed % count_ != count_ - 1;
-        case 3:
-            return elapsed % count_ < (count_ + 1) / 2;
-        default:
-            return elapsed != count_;
+        case 1: return elapsed >= count_;
+        case 2: return elapsed % count_ != count_ - 1;
+        case 3: return elapsed % count_ < (count_ + 1) / 2;
+        default: return elapsed != count_;
     }
 }
 
@@ -138,8 +134,7 @@ u64 PitCounter::next_rise(u64 t) {
     const u64 e = elapsed(t);
     switch (mode_) {
         case 0:
-        case 1:
-            return e < count_ ? start_ + count_ : kNever;
+        case 1: return e < count_ ? start_ + count_ : kNever;
         case 2:
         case 3: {
             const u64 end = start_ + (e / count_ + 1) * count_;
@@ -147,8 +142,7 @@ u64 PitCounter::next_rise(u64 t) {
             // Mode 3, high half ends early at switch_at_: the low half has the new length.
             return switch_at_ + next_count_ / 2;
         }
-        default:
-            return e <= count_ ? start_ + count_ + 1 : kNever;
+        default: return e <= count_ ? start_ + count_ + 1 : kNever;
     }
 }
 

@@ -1,6 +1,6 @@
-// Fuzz targets: each .cpp beside this file but runner.cpp is one libFuzzer entry point that takes bytes
-// nobody can trust. What a target promises: no crash, no assertion, no sanitizer report, and an end.
-// How to run them: README.md here.
+// Fuzz targets: each .cpp beside this file but runner.cpp is one libFuzzer entry point that takes
+// bytes nobody can trust. What a target promises: no crash, no assertion, no sanitizer report, and
+// an end. How to run them: README.md here.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -35,9 +35,10 @@ public:
     unsigned below(unsigned n) { return get<u16>() % n; }
     // 1, 2, 4 or 8 bytes wide, half of the time near a border.
     u64 number() {
-        static constexpr u64 kBorders[] = {0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF,
-                                           0x80000000, 0xFFFFFFFF, 0xFFFFF000, ~u64{0},
-                                           u64{1} << 63, u64{1} << 47, 0x1000, 0xFFF};
+        static constexpr u64 kBorders[] = {
+            0,          1,          0x7F,       0x80,       0xFF,    0x7FFF,       0xFFFF,
+            0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFF000, ~u64{0}, u64{1} << 63, u64{1} << 47,
+            0x1000,     0xFFF};
         const u8 kind = byte();
         if (kind & 0x80) return kBorders[kind & 15];
         if (kind & 0x40) return u64{1} << (kind & 63);

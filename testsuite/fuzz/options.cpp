@@ -11,9 +11,12 @@ using namespace rm;
 std::vector<fuzz::Bytes> fuzz::seeds() {
     std::vector<Bytes> out;
     for (const std::string text :
-         {"-cpu\nmax,+svm\n-m\n2G\n-smp\ncpus=2,cores=2,maxcpus=8", "-machine\npc,accel=interp\n-rtc\nbase=2024-01-01T00:00:00",
-          "-drive\nfile=a,,b,format=raw,if=ide,index=1,readonly=on\n-boot\norder=dc,menu=on", "-kernel\nx\n-initrd\na b,,c,d\n-append\ny",
-          "-trace\nvmexit,file=f,format=jsonl\n-symbols\nL1=x,L2=y\n-singlestep\nL2", "-device\nisa-debug-exit,iobase=0xf4,iosize=4\n-serial\nnull",
+         {"-cpu\nmax,+svm\n-m\n2G\n-smp\ncpus=2,cores=2,maxcpus=8",
+          "-machine\npc,accel=interp\n-rtc\nbase=2024-01-01T00:00:00",
+          "-drive\nfile=a,,b,format=raw,if=ide,index=1,readonly=on\n-boot\norder=dc,menu=on",
+          "-kernel\nx\n-initrd\na b,,c,d\n-append\ny",
+          "-trace\nvmexit,file=f,format=jsonl\n-symbols\nL1=x,L2=y\n-singlestep\nL2",
+          "-device\nisa-debug-exit,iobase=0xf4,iosize=4\n-serial\nnull",
           "-icount\nshift=3\n-rtc\nbase=1700000000\n--no-reboot\n-d\nhash,int"})
         out.emplace_back(text.begin(), text.end());
     for (const std::string& name : frontends::option_names()) {

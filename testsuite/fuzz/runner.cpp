@@ -1,7 +1,7 @@
-// Stand-alone driver of a fuzz target, where libFuzzer is not at hand: always the same inputs for the same
-// arguments. fuzz_X [ITERATIONS [SEED]] mutates the target's seeds; fuzz_X -run FILE... repeats inputs;
-// fuzz_X -write FOLDER writes the seeds as a corpus for libFuzzer.
-// An input that crashes or takes more than 10 s is left in ./fuzz-failure and named on stderr.
+// Stand-alone driver of a fuzz target, where libFuzzer is not at hand: always the same inputs for
+// the same arguments. fuzz_X [ITERATIONS [SEED]] mutates the target's seeds; fuzz_X -run FILE...
+// repeats inputs; fuzz_X -write FOLDER writes the seeds as a corpus for libFuzzer. An input that
+// crashes or takes more than 10 s is left in ./fuzz-failure and named on stderr.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <signal.h>
@@ -81,14 +81,23 @@ void mutate(Bytes& bytes, Random& random) {
         case 0: bytes[at] ^= static_cast<u8>(1u << random.below(8)); break;
         case 1: bytes[at] = kBytes[random.below(std::size(kBytes))]; break;
         case 2:  // a number of up to eight bytes
-            for (size_t n = 0, v = random.next(); n < size_t{1} << random.below(4) && at + n < bytes.size(); ++n)
+            for (size_t n = 0, v = random.next();
+                 n < size_t{1} << random.below(4) && at + n < bytes.size(); ++n)
                 bytes[at + n] = static_cast<u8>(v >> (8 * n));
             break;
-        case 3: bytes.insert(bytes.begin() + static_cast<long>(at), random.below(16) + 1, static_cast<u8>(random.next() >> 40)); break;
-        case 4: bytes.erase(bytes.begin() + static_cast<long>(at), bytes.begin() + static_cast<long>(std::min(at + 1 + random.below(16), bytes.size()))); break;
+        case 3:
+            bytes.insert(bytes.begin() + static_cast<long>(at), random.below(16) + 1,
+                         static_cast<u8>(random.next() >> 40));
+            break;
+        case 4:
+            bytes.erase(bytes.begin() + static_cast<long>(at),
+                        bytes.begin() +
+                            static_cast<long>(std::min(at + 1 + random.below(16), bytes.size())));
+            break;
         case 5: bytes.resize(at + 1); break;
         case 6: {
-            const size_t from = random.below(bytes.size()), n = random.below(std::min(bytes.size() - std::max(from, at), size_t{32}));
+            const size_t from = random.below(bytes.size()),
+                         n = random.below(std::min(bytes.size() - std::max(from, at), size_t{32}));
             std::memmove(&bytes[at], &bytes[from], n);
             break;
         }
@@ -123,14 +132,16 @@ Bytes read(const char* path) {
 
 int main(int argc, char** argv) {
     LLVMFuzzerInitialize(&argc, &argv);
-    for (int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGALRM}) signal(number, on_failure);
+    for (int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGALRM})
+        signal(number, on_failure);
     const std::vector<Bytes> corpus = rm::fuzz::seeds();
     const std::string mode = argc > 1 ? argv[1] : "";
     if (mode == "-write" && argc == 3) {
         std::filesystem::create_directories(argv[2]);
         for (size_t n = 0; n < corpus.size(); ++n)
             std::ofstream(std::string(argv[2]) + "/seed" + std::to_string(n), std::ios::binary)
-                .write(reinterpret_cast<const char*>(corpus[n].data()), static_cast<std::streamsize>(corpus[n].size()));
+                .write(reinterpret_cast<const char*>(corpus[n].data()),
+                       static_cast<std::streamsize>(corpus[n].size()));
         return 0;
     }
     if (mode == "-run") {

@@ -7,7 +7,9 @@ using namespace rm::vt::svm;
 using namespace rm::vt::svm::test;
 
 std::vector<fuzz::Bytes> fuzz::seeds() {
-    return {{0, 0, 0, 0xF4}, {1, 2, 0x0C, 0, 0x42, 0, 0x10, 0, 0xFF, 0, 0x0F, 0xA2, 0xCD, 0x80}, {6, 1, 0xA8, 0, 0x5F, 0x80, 0xF4}};
+    return {{0, 0, 0, 0xF4},
+            {1, 2, 0x0C, 0, 0x42, 0, 0x10, 0, 0xFF, 0, 0x0F, 0xA2, 0xCD, 0x80},
+            {6, 1, 0xA8, 0, 0x5F, 0x80, 0xF4}};
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const u8* data, size_t size) {
@@ -23,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const u8* data, size_t size) {
         m.put(at, in.byte() & 1 ? m.get(at, 4) ^ value : value, in.byte() & 1 ? 8 : 4);
     }
     if (kind & 8)
-        for (u64 at : {kIopmAt, kMsrpmAt, kNested, kNested + 0x3000}) m.memory.write(at, in.take(in.byte()));
+        for (u64 at : {kIopmAt, kMsrpmAt, kNested, kNested + 0x3000})
+            m.memory.write(at, in.take(in.byte()));
     m.memory.write(kGuestCode, in.rest());
     m.enter(300);
     m.enter(300);

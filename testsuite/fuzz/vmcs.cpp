@@ -1,4 +1,5 @@
-// VM entries with a VMCS whose fields anybody may have written, guest code included, on each Intel model.
+// VM entries with a VMCS whose fields anybody may have written, guest code included, on each Intel
+// model.
 #include "fuzz.h"
 #include "testsuite/unit/vt-emulation/vmx/vmx_machine.h"
 
@@ -7,7 +8,9 @@ using namespace rm::vt::vmx;
 using namespace rm::vt::vmx::test;
 
 std::vector<fuzz::Bytes> fuzz::seeds() {
-    return {{1, 0, 0xF4}, {1, 3, 1, 0, 0xFF, 2, 0, 0xFF, 9, 0, 0x80, 0x0F, 0xA2, 0xE4, 0x10, 0xF4}, {2, 1, 30, 0, 0x41, 0x0F, 0x01, 0xC1}};
+    return {{1, 0, 0xF4},
+            {1, 3, 1, 0, 0xFF, 2, 0, 0xFF, 9, 0, 0x80, 0x0F, 0xA2, 0xE4, 0x10, 0xF4},
+            {2, 1, 30, 0, 0x41, 0x0F, 0x01, 0xC1}};
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const u8* data, size_t size) {
@@ -23,7 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const u8* data, size_t size) {
         v.set(field, in.byte() & 1 ? v[field] ^ value : value);
     }
     if (kind & 8)  // the pages that controls point to: bitmaps, EPT, MSR areas
-        for (u64 at = 0x10000; at < 0x23000; at += 0x1000) m.machine.memory.write(at, in.take(in.byte()));
+        for (u64 at = 0x10000; at < 0x23000; at += 0x1000)
+            m.machine.memory.write(at, in.take(in.byte()));
     m.machine.memory.write(VmxMachine::kGuestCode, in.rest());
     (void)m.vmlaunch();
     m.run(300);

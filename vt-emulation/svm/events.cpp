@@ -128,20 +128,14 @@ EventAnswer Svm::external(Cpu& cpu, ExternalEvent event) {
     };
     Row row{};
     switch (event) {
-        case ExternalEvent::kIntr:
-            return external_interrupt(cpu);
+        case ExternalEvent::kIntr: return external_interrupt(cpu);
         case ExternalEvent::kNmi:
             if (cpu.nmi_blocked) return EventAnswer::kDeliver;  // stays pending until IRET
             row = {kInterceptNmi, exit_code::NMI};
             break;
-        case ExternalEvent::kSmi:
-            row = {kInterceptSmi, exit_code::SMI};
-            break;
-        case ExternalEvent::kInit:
-            row = {kInterceptInit, exit_code::INIT};
-            break;
-        case ExternalEvent::kSipi:
-            return EventAnswer::kDrop;
+        case ExternalEvent::kSmi: row = {kInterceptSmi, exit_code::SMI}; break;
+        case ExternalEvent::kInit: row = {kInterceptInit, exit_code::INIT}; break;
+        case ExternalEvent::kSipi: return EventAnswer::kDrop;
     }
     if (!on(F::INTERCEPT_1, row.intercept)) return EventAnswer::kDeliver;
     // The event stays pending and is taken by the host when it sets GIF (APM2 15.13).

@@ -36,10 +36,8 @@ bool svm_instruction(Intercept id) {
         case Intercept::kVMSAVE:
         case Intercept::kSTGI:
         case Intercept::kCLGI:
-        case Intercept::kINVLPGA:
-            return true;
-        default:
-            return false;
+        case Intercept::kINVLPGA: return true;
+        default: return false;
     }
 }
 
@@ -48,18 +46,13 @@ bool faults_first(const Cpu& cpu, Intercept id) {
     const bool user = cpu.cpl != 0;
     switch (id) {
         case Intercept::kRDTSC:
-        case Intercept::kRDTSCP:
-            return user && (cpu.cr4 & cpu::kCr4Tsd);
-        case Intercept::kRDPMC:
-            return user && !(cpu.cr4 & cpu::kCr4Pce);
+        case Intercept::kRDTSCP: return user && (cpu.cr4 & cpu::kCr4Tsd);
+        case Intercept::kRDPMC: return user && !(cpu.cr4 & cpu::kCr4Pce);
         case Intercept::kPUSHF:
         case Intercept::kPOPF:
-        case Intercept::kINTN:
-            return cpu.v86() && cpu.iopl() < 3 && !(cpu.cr4 & cpu::kCr4Vme);
-        case Intercept::kIRET:
-            return cpu.v86() && cpu.iopl() < 3;
-        default:
-            return false;
+        case Intercept::kINTN: return cpu.v86() && cpu.iopl() < 3 && !(cpu.cr4 & cpu::kCr4Vme);
+        case Intercept::kIRET: return cpu.v86() && cpu.iopl() < 3;
+        default: return false;
     }
 }
 
@@ -69,14 +62,10 @@ bool cr_value_faults(const Cpu& cpu, unsigned cr, u64 value) {
         case 0:
             return (value >> 32) || ((value & cpu::kCr0Pg) && !(value & cpu::kCr0Pe)) ||
                    ((value & cpu::kCr0Nw) && !(value & cpu::kCr0Cd));
-        case 3:
-            return cpu.long_mode() && (value & ~bit(63) & ~low_mask(cpu.model.physical_bits));
-        case 4:
-            return value & ~cpu::cr4_allowed(cpu.model);
-        case 8:
-            return value > 15;
-        default:
-            return false;
+        case 3: return cpu.long_mode() && (value & ~bit(63) & ~low_mask(cpu.model.physical_bits));
+        case 4: return value & ~cpu::cr4_allowed(cpu.model);
+        case 8: return value > 15;
+        default: return false;
     }
 }
 
@@ -94,24 +83,15 @@ Step Svm::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
     }
     if (faults_first(cpu, id)) return Step::kNext;
     switch (id) {
-        case Intercept::kMOV_CR:
-            return intercept_cr(cpu, insn);
-        case Intercept::kLMSW:
-            return intercept_lmsw(cpu, insn);
-        case Intercept::kMOV_DR:
-            return intercept_dr(cpu, insn);
-        case Intercept::kIO:
-            return intercept_io(cpu, insn);
-        case Intercept::kRDMSR:
-            return intercept_msr(cpu, insn, false);
-        case Intercept::kWRMSR:
-            return intercept_msr(cpu, insn, true);
-        case Intercept::kPAUSE:
-            return intercept_pause(cpu, insn);
-        case Intercept::kMWAIT:
-            return intercept_mwait(cpu, insn);
-        default:
-            break;
+        case Intercept::kMOV_CR: return intercept_cr(cpu, insn);
+        case Intercept::kLMSW: return intercept_lmsw(cpu, insn);
+        case Intercept::kMOV_DR: return intercept_dr(cpu, insn);
+        case Intercept::kIO: return intercept_io(cpu, insn);
+        case Intercept::kRDMSR: return intercept_msr(cpu, insn, false);
+        case Intercept::kWRMSR: return intercept_msr(cpu, insn, true);
+        case Intercept::kPAUSE: return intercept_pause(cpu, insn);
+        case Intercept::kMWAIT: return intercept_mwait(cpu, insn);
+        default: break;
     }
     u64 info1 = 0;
     if (decode_assists_ && id == Intercept::kINTN) info1 = static_cast<u8>(insn.imm);

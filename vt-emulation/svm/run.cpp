@@ -213,10 +213,8 @@ constexpr bool asks(Intercept id) {
         case Intercept::kPUSHF:
         case Intercept::kPOPF:
         case Intercept::kIRET:
-        case Intercept::kINTN:
-            return true;
-        default:
-            return false;
+        case Intercept::kINTN: return true;
+        default: return false;
     }
 }
 

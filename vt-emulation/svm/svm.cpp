@@ -67,20 +67,13 @@ Step Svm::execute(Cpu& cpu, const Insn& insn, Intercept id) {
         return cpu.raise_ud();
     if (cpu.cpl != 0) return cpu.raise_gp(0);
     switch (id) {
-        case Intercept::kSTGI:
-            set_gif(cpu, true);
-            return Step::kEnd;
-        case Intercept::kCLGI:
-            set_gif(cpu, false);
-            return Step::kEnd;
-        case Intercept::kINVLPGA:
-            return invlpga(cpu, insn);
+        case Intercept::kSTGI: set_gif(cpu, true); return Step::kEnd;
+        case Intercept::kCLGI: set_gif(cpu, false); return Step::kEnd;
+        case Intercept::kINVLPGA: return invlpga(cpu, insn);
         case Intercept::kVMRUN:
         case Intercept::kVMLOAD:
-        case Intercept::kVMSAVE:
-            break;
-        default:
-            return cpu.raise_ud();
+        case Intercept::kVMSAVE: break;
+        default: return cpu.raise_ud();
     }
     const PhysAddr at = cpu.gpr[cpu::kRax] & common::address_mask(insn);
     if ((at & ~kPageMask) || (at & ~low_mask(physical_bits_))) return cpu.raise_gp(0);
@@ -155,14 +148,10 @@ u64 Svm::guest_cr_write(Cpu&, unsigned, u64 value) { return value; }
 
 u64 Svm::guest_cr_read(Cpu& cpu, unsigned cr) {
     switch (cr) {
-        case 0:
-            return cpu.cr0;
-        case 2:
-            return cpu.cr2;
-        case 3:
-            return cpu.cr3;
-        default:
-            return cpu.cr4;
+        case 0: return cpu.cr0;
+        case 2: return cpu.cr2;
+        case 3: return cpu.cr3;
+        default: return cpu.cr4;
     }
 }
 
@@ -198,20 +187,12 @@ MsrAnswer Svm::cr8_write(Cpu& cpu, const Insn&, u64 value, Step& step) {
 
 MsrAnswer Svm::msr_read(Cpu&, u32 msr, u64& value) {
     switch (msr) {
-        case kMsrVmCr:
-            value = vm_cr_;
-            return MsrAnswer::kDone;
-        case kMsrHsavePa:
-            value = hsave_pa_;
-            return MsrAnswer::kDone;
+        case kMsrVmCr: value = vm_cr_; return MsrAnswer::kDone;
+        case kMsrHsavePa: value = hsave_pa_; return MsrAnswer::kDone;
         case kMsrIgnne:
-        case kMsrSvmKey:
-            value = 0;
-            return MsrAnswer::kDone;
-        case kMsrSmmCtl:
-            return MsrAnswer::kGp;  // write-only
-        default:
-            return MsrAnswer::kNotMine;
+        case kMsrSvmKey: value = 0; return MsrAnswer::kDone;
+        case kMsrSmmCtl: return MsrAnswer::kGp;  // write-only
+        default: return MsrAnswer::kNotMine;
     }
 }
 
@@ -221,15 +202,13 @@ MsrAnswer Svm::msr_write(Cpu& cpu, u32 msr, u64 value) {
             // SVM disabled by VM_CR: SVME cannot be set (APM2 15.30.1).
             return (value & cpu::kEferSvme) && (vm_cr_ & kVmCrSvmDisable) ? MsrAnswer::kGp
                                                                           : MsrAnswer::kNotMine;
-        case kMsrVmCr:
-            return write_vm_cr(cpu, value) ? MsrAnswer::kDone : MsrAnswer::kGp;
+        case kMsrVmCr: return write_vm_cr(cpu, value) ? MsrAnswer::kDone : MsrAnswer::kGp;
         case kMsrHsavePa:
             if ((value & ~kPageMask) || (value & ~low_mask(physical_bits_))) return MsrAnswer::kGp;
             hsave_pa_ = value;
             return MsrAnswer::kDone;
         case kMsrIgnne:
-        case kMsrSmmCtl:
-            return MsrAnswer::kDone;
+        case kMsrSmmCtl: return MsrAnswer::kDone;
         case kMsrSvmKey:
             // Unlocked: sets the key. Locked: the right key (never 0) unlocks (APM2 15.31).
             if (!(vm_cr_ & kVmCrLock))
@@ -237,8 +216,7 @@ MsrAnswer Svm::msr_write(Cpu& cpu, u32 msr, u64 value) {
             else if (svm_key_ && value == svm_key_)
                 vm_cr_ &= ~kVmCrLock;
             return MsrAnswer::kDone;
-        default:
-            return MsrAnswer::kNotMine;
+        default: return MsrAnswer::kNotMine;
     }
 }
 

@@ -59,18 +59,12 @@ const char* exit_name(u64 code) {
         if (code - row.code >= row.count) continue;
         const u64 n = code - row.code;
         switch (row.code) {
-            case exit_code::CR_READ:
-                return kCrReads[n];
-            case exit_code::CR_WRITE:
-                return kCrWrites[n];
-            case exit_code::DR_READ:
-                return kDrReads[n];
-            case exit_code::DR_WRITE:
-                return kDrWrites[n];
-            case exit_code::EXCP:
-                return kExceptions[n];
-            default:
-                return row.name;
+            case exit_code::CR_READ: return kCrReads[n];
+            case exit_code::CR_WRITE: return kCrWrites[n];
+            case exit_code::DR_READ: return kDrReads[n];
+            case exit_code::DR_WRITE: return kDrWrites[n];
+            case exit_code::EXCP: return kExceptions[n];
+            default: return row.name;
         }
     }
     return "?";

@@ -102,55 +102,26 @@ bool Capabilities::msr(u32 index, u64& value) const {
         return true_controls;
     };
     switch (index) {
-        case 0x480:
-            value = basic;
-            return true;
-        case 0x481:
-            value = reported(Word::pin);
-            return true;
-        case 0x482:
-            value = reported(Word::proc);
-            return true;
-        case 0x483:
-            value = reported(Word::exitc);
-            return true;
-        case 0x484:
-            value = reported(Word::entryc);
-            return true;
-        case 0x485:
-            value = misc;
-            return true;
-        case 0x486:
-            value = cr0_fixed0;
-            return true;
-        case 0x487:
-            value = cr0_fixed1;
-            return true;
-        case 0x488:
-            value = cr4_fixed0;
-            return true;
-        case 0x489:
-            value = cr4_fixed1;
-            return true;
-        case 0x48A:
-            value = vmcs_enum;
-            return true;
+        case 0x480: value = basic; return true;
+        case 0x481: value = reported(Word::pin); return true;
+        case 0x482: value = reported(Word::proc); return true;
+        case 0x483: value = reported(Word::exitc); return true;
+        case 0x484: value = reported(Word::entryc); return true;
+        case 0x485: value = misc; return true;
+        case 0x486: value = cr0_fixed0; return true;
+        case 0x487: value = cr0_fixed1; return true;
+        case 0x488: value = cr4_fixed0; return true;
+        case 0x489: value = cr4_fixed1; return true;
+        case 0x48A: value = vmcs_enum; return true;
         case 0x48B:
             value = reported(Word::proc2);
             return allows(Word::proc, proc::kActivateSecondaryControls);
-        case 0x48C:
-            value = ept_vpid;
-            return ept() || vpid();
-        case 0x48D:
-            return exact(Word::pin);
-        case 0x48E:
-            return exact(Word::proc);
-        case 0x48F:
-            return exact(Word::exitc);
-        case 0x490:
-            return exact(Word::entryc);
-        default:
-            return false;
+        case 0x48C: value = ept_vpid; return ept() || vpid();
+        case 0x48D: return exact(Word::pin);
+        case 0x48E: return exact(Word::proc);
+        case 0x48F: return exact(Word::exitc);
+        case 0x490: return exact(Word::entryc);
+        default: return false;
     }
 }
 

@@ -20,12 +20,9 @@ constexpr u64 kQualificationPdpte = 2;
 
 u64 failure_qualification(EntryCheck::Group group) {
     switch (group) {
-        case EntryCheck::Group::kGuestPdpte:
-            return kQualificationPdpte;
-        case EntryCheck::Group::kGuestLink:
-            return 4;
-        default:
-            return 0;
+        case EntryCheck::Group::kGuestPdpte: return kQualificationPdpte;
+        case EntryCheck::Group::kGuestLink: return 4;
+        default: return 0;
     }
 }
 

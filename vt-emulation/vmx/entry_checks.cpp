@@ -121,12 +121,9 @@ bool CheckContext::activity_forbids_event() const {
         case 1:
             return !(injects(0) || injects(2) || machine_check || injects(7) ||
                      (injects(3) && intr_vector() == cpu::kDb));
-        case 2:
-            return !(injects(2) || machine_check);
-        case 3:
-            return true;
-        default:
-            return false;
+        case 2: return !(injects(2) || machine_check);
+        case 3: return true;
+        default: return false;
     }
 }
 

@@ -95,8 +95,7 @@ EventAnswer Vmx::external(Cpu& cpu, ExternalEvent event) {
             cpu.nmi_blocked = true;  // until the hypervisor's IRET (27.5.5)
             return EventAnswer::kExit;
         }
-        case ExternalEvent::kSmi:
-            return EventAnswer::kDeliver;
+        case ExternalEvent::kSmi: return EventAnswer::kDeliver;
         case ExternalEvent::kInit:
             if (waits_for_sipi) return EventAnswer::kBlocked;
             vm_exit(cpu, {.reason = ExitReason::INIT});

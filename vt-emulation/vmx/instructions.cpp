@@ -79,30 +79,18 @@ Step Vmx::execute(Cpu& cpu, const Insn& insn, Intercept id) {
     if (needs_memory && insn.kind(0) != OperandKind::kMem) return cpu.raise_ud();
     if (cpu.cpl > 0) return cpu.raise_gp(0);
     switch (id) {
-        case Intercept::kVMXOFF:
-            return vmxoff(cpu, insn);
-        case Intercept::kVMCLEAR:
-            return vmclear(cpu, insn);
-        case Intercept::kVMPTRLD:
-            return vmptrld(cpu, insn);
-        case Intercept::kVMPTRST:
-            return vmptrst(cpu, insn);
-        case Intercept::kVMREAD:
-            return vmread(cpu, insn);
-        case Intercept::kVMWRITE:
-            return vmwrite(cpu, insn);
-        case Intercept::kVMLAUNCH:
-            return vm_entry(cpu, insn, true);
-        case Intercept::kVMRESUME:
-            return vm_entry(cpu, insn, false);
-        case Intercept::kVMCALL:
-            return fail(cpu, insn, VmError::kVmcallInRoot, 0);
-        case Intercept::kINVEPT:
-            return invept(cpu, insn);
-        case Intercept::kINVVPID:
-            return invvpid(cpu, insn);
-        default:
-            return cpu.raise_ud();
+        case Intercept::kVMXOFF: return vmxoff(cpu, insn);
+        case Intercept::kVMCLEAR: return vmclear(cpu, insn);
+        case Intercept::kVMPTRLD: return vmptrld(cpu, insn);
+        case Intercept::kVMPTRST: return vmptrst(cpu, insn);
+        case Intercept::kVMREAD: return vmread(cpu, insn);
+        case Intercept::kVMWRITE: return vmwrite(cpu, insn);
+        case Intercept::kVMLAUNCH: return vm_entry(cpu, insn, true);
+        case Intercept::kVMRESUME: return vm_entry(cpu, insn, false);
+        case Intercept::kVMCALL: return fail(cpu, insn, VmError::kVmcallInRoot, 0);
+        case Intercept::kINVEPT: return invept(cpu, insn);
+        case Intercept::kINVVPID: return invvpid(cpu, insn);
+        default: return cpu.raise_ud();
     }
 }
 
@@ -274,15 +262,9 @@ Step Vmx::invvpid(Cpu& cpu, const Insn& insn) {
     if (low >> 16 || (kind != InvvpidType::kAll && vpid == 0) || bad_address)
         return fail(cpu, insn, VmError::kInvalidInveptOperand, low);
     switch (kind) {
-        case InvvpidType::kAddress:
-            cpu.mmu.flush({.asid = vpid, .va = linear});
-            break;
-        case InvvpidType::kSingle:
-            cpu.mmu.flush({.asid = vpid});
-            break;
-        case InvvpidType::kAll:
-            cpu.mmu.flush({.guest_only = true});
-            break;
+        case InvvpidType::kAddress: cpu.mmu.flush({.asid = vpid, .va = linear}); break;
+        case InvvpidType::kSingle: cpu.mmu.flush({.asid = vpid}); break;
+        case InvvpidType::kAll: cpu.mmu.flush({.guest_only = true}); break;
         case InvvpidType::kSingleKeepGlobals:
             cpu.mmu.flush({.asid = vpid, .keep_global = true});
             break;

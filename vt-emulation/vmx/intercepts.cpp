@@ -73,16 +73,12 @@ constexpr ExitReason reason_of(Intercept id) {
 constexpr u32 descriptor_identity(Intercept id) {
     switch (id) {
         case Intercept::kSIDT:
-        case Intercept::kSTR:
-            return 1;
+        case Intercept::kSTR: return 1;
         case Intercept::kLGDT:
-        case Intercept::kLLDT:
-            return 2;
+        case Intercept::kLLDT: return 2;
         case Intercept::kLIDT:
-        case Intercept::kLTR:
-            return 3;
-        default:
-            return 0;
+        case Intercept::kLTR: return 3;
+        default: return 0;
     }
 }
 
@@ -131,10 +127,8 @@ u32 Vmx::current_profile(const Cpu&) {
 
 Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
     switch (id) {
-        case Intercept::kMOV_CR:
-            return intercept_control(cpu, insn);
-        case Intercept::kLMSW:
-            return intercept_lmsw(cpu, insn);
+        case Intercept::kMOV_CR: return intercept_control(cpu, insn);
+        case Intercept::kLMSW: return intercept_lmsw(cpu, insn);
         case Intercept::kCLTS: {
             // With TS host-owned and clear in the shadow, CLTS runs and changes nothing (25.3).
             const u64 owned = vmcs_[F::CR0_GUEST_HOST_MASK] & vmcs_[F::CR0_READ_SHADOW];
@@ -147,14 +141,10 @@ Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
             return instruction_exit(cpu, insn, ExitReason::MOV_DR,
                                     dr | (to_dr ? 0 : 1 << 4) | gpr << 8);
         }
-        case Intercept::kIO:
-            return intercept_io(cpu, insn);
-        case Intercept::kRDMSR:
-            return intercept_msr(cpu, insn, false);
-        case Intercept::kWRMSR:
-            return intercept_msr(cpu, insn, true);
-        case Intercept::kPAUSE:
-            return intercept_pause(cpu, insn);
+        case Intercept::kIO: return intercept_io(cpu, insn);
+        case Intercept::kRDMSR: return intercept_msr(cpu, insn, false);
+        case Intercept::kWRMSR: return intercept_msr(cpu, insn, true);
+        case Intercept::kPAUSE: return intercept_pause(cpu, insn);
         case Intercept::kSGDT:
         case Intercept::kSIDT:
         case Intercept::kSLDT:
@@ -164,8 +154,7 @@ Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
         case Intercept::kLGDT:
         case Intercept::kLIDT:
         case Intercept::kLLDT:
-        case Intercept::kLTR:
-            return intercept_descriptor(cpu, insn, id);
+        case Intercept::kLTR: return intercept_descriptor(cpu, insn, id);
         case Intercept::kRDTSCP:
             if (!(proc2_ & proc2::kEnableRdtscp)) return cpu.raise_ud();
             [[fallthrough]];
@@ -196,10 +185,8 @@ Step Vmx::intercept(Cpu& cpu, const Insn& insn, Intercept id) {
         case Intercept::kHLT:
         case Intercept::kINVD:
         case Intercept::kWBINVD:
-        case Intercept::kXSETBV:
-            return instruction_exit(cpu, insn, reason_of(id));
-        default:
-            return intercept_vmx(cpu, insn, id);
+        case Intercept::kXSETBV: return instruction_exit(cpu, insn, reason_of(id));
+        default: return intercept_vmx(cpu, insn, id);
     }
 }
 
@@ -211,8 +198,7 @@ Step Vmx::intercept_vmx(Cpu& cpu, const Insn& insn, Intercept id) {
     switch (id) {
         case Intercept::kVMLAUNCH:
         case Intercept::kVMRESUME:
-        case Intercept::kVMXOFF:
-            return instruction_exit(cpu, insn, reason_of(id));
+        case Intercept::kVMXOFF: return instruction_exit(cpu, insn, reason_of(id));
         case Intercept::kVMCLEAR:
         case Intercept::kVMPTRLD:
         case Intercept::kVMPTRST:
@@ -233,8 +219,7 @@ Step Vmx::intercept_vmx(Cpu& cpu, const Insn& insn, Intercept id) {
             if (!caps_.vpid()) return cpu.raise_ud();
             return operand_exit(cpu, insn, ExitReason::INVVPID,
                                 memory_operand_info(cpu, insn) | u32{insn.gpr(0)} << 28);
-        default:
-            return Step::kNext;
+        default: return Step::kNext;
     }
 }
 
@@ -263,11 +248,8 @@ Step Vmx::intercept_control(Cpu& cpu, const Insn& insn) {
         case 4:
             exits = to_cr && (vmcs_[F::CR4_GUEST_HOST_MASK] & (value ^ vmcs_[F::CR4_READ_SHADOW]));
             break;
-        case 8:
-            exits = proc_ & (to_cr ? proc::kCr8LoadExiting : proc::kCr8StoreExiting);
-            break;
-        default:
-            break;
+        case 8: exits = proc_ & (to_cr ? proc::kCr8LoadExiting : proc::kCr8StoreExiting); break;
+        default: break;
     }
     if (!exits) return Step::kNext;
     return instruction_exit(cpu, insn, ExitReason::CR_ACCESS,

@@ -13,7 +13,13 @@ namespace {
 template <class T>
 void compare_with_portable() {
     std::mt19937_64 random(sizeof(T));
-    const T corners[] = {0, 1, 2, 0xF, 0x10, static_cast<T>(~T{0}), static_cast<T>(T{1} << (sizeof(T) * 8 - 1)),
+    const T corners[] = {0,
+                         1,
+                         2,
+                         0xF,
+                         0x10,
+                         static_cast<T>(~T{0}),
+                         static_cast<T>(T{1} << (sizeof(T) * 8 - 1)),
                          static_cast<T>((T{1} << (sizeof(T) * 8 - 1)) - 1)};
     auto pick = [&]() -> T {
         const u64 r = random();
@@ -22,7 +28,9 @@ void compare_with_portable() {
     for (int n = 0; n < 20000; ++n) {
         const T a = pick(), b = pick();
         const bool c = random() & 1;
-        const auto same = [](Alu<T> x, Alu<T> y) { return x.value == y.value && x.flags == y.flags; };
+        const auto same = [](Alu<T> x, Alu<T> y) {
+            return x.value == y.value && x.flags == y.flags;
+        };
         REQUIRE(same(alu::add(a, b), alu::adc_portable(a, b, false)));
         REQUIRE(same(alu::sub(a, b), alu::sbb_portable(a, b, false)));
         REQUIRE(same(alu::adc(a, b, c), alu::adc_portable(a, b, c)));
@@ -42,13 +50,13 @@ TEST_CASE("host-flag arithmetic equals the portable definition") {
 
 TEST_CASE("condition codes") {
     const auto flags = [](u8 a, u8 b) { return alu::sub<u8>(a, b).flags; };
-    CHECK(alu::condition<2>(flags(1, 2)));        // B
-    CHECK(alu::condition<12>(flags(0xFF, 1)));    // L: -1 < 1
+    CHECK(alu::condition<2>(flags(1, 2)));      // B
+    CHECK(alu::condition<12>(flags(0xFF, 1)));  // L: -1 < 1
     CHECK_FALSE(alu::condition<2>(flags(0xFF, 1)));
-    CHECK(alu::condition<15>(flags(2, 0xFF)));    // NLE: 2 > -1
+    CHECK(alu::condition<15>(flags(2, 0xFF)));  // NLE: 2 > -1
     CHECK(alu::condition<4>(flags(5, 5)));
     CHECK(alu::condition<6>(flags(5, 5)));
-    CHECK(alu::condition<0>(flags(0x80, 1)));     // O
+    CHECK(alu::condition<0>(flags(0x80, 1)));  // O
 }
 
 TEST_CASE("shifts by zero keep the flags, by one set OF as the manual says") {

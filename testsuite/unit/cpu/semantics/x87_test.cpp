@@ -136,8 +136,8 @@ TEST_CASE("an unmasked exception is reported by the next waiting instruction") {
 
 TEST_CASE("CR0.NE = 0: FERR#, and the instruction waits for IGNNE#") {
     FpuMachine m;
-    unsigned asserted = 0;
-    m.cpu.on_ferr = [&](bool level) { asserted += level; };
+    unsigned asserted = 0, dropped = 0;
+    m.cpu.on_ferr = [&](bool level) { ++(level ? asserted : dropped); };
     m.cpu.cr0 &= ~kCr0Ne;
     m.load({kZero, kOne});
     m.f().fcw = 0x37B;
@@ -150,6 +150,9 @@ TEST_CASE("CR0.NE = 0: FERR#, and the instruction waits for IGNNE#") {
     CHECK(asserted == 1);
     m.cpu.ignne = true;
     CHECK(m.go({0xD9, 0xE8}));
+    CHECK(dropped == 0);
+    CHECK(m.go({0xDB, 0xE2}));  // fnclex
+    CHECK(dropped == 1);
     x87_host::leave();
 }
 

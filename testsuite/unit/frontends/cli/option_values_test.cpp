@@ -27,9 +27,21 @@ TEST_CASE("numbers: decimal, hexadecimal, range, nothing else") {
         const char* text;
         i64 value;  // -1: refused
     };
-    for (const Case& c : {Case{"0", 0}, {"7", 7}, {"0x1f", 31}, {"0X1F", 31}, {"100", 100},
-                          {"101", -1}, {"", -1}, {"0x", -1}, {"-1", -1}, {"+1", -1}, {" 1", -1},
-                          {"1 ", -1}, {"1.5", -1}, {"12ab", -1}, {"99999999999999999999", -1}}) {
+    for (const Case& c : {Case{"0", 0},
+                          {"7", 7},
+                          {"0x1f", 31},
+                          {"0X1F", 31},
+                          {"100", 100},
+                          {"101", -1},
+                          {"", -1},
+                          {"0x", -1},
+                          {"-1", -1},
+                          {"+1", -1},
+                          {" 1", -1},
+                          {"1 ", -1},
+                          {"1.5", -1},
+                          {"12ab", -1},
+                          {"99999999999999999999", -1}}) {
         const auto n = parse_number("-x", c.text, 0, 100);
         CHECK_MESSAGE(n.has_value() == (c.value >= 0), c.text);
         if (n) CHECK(*n == static_cast<u64>(c.value));
@@ -43,11 +55,28 @@ TEST_CASE("memory sizes are MiB without a suffix") {
         u64 bytes;  // 0: refused
     };
     constexpr u64 kM = 1 << 20;
-    for (const Case& c :
-         {Case{"1", kM}, {"512", 512 * kM}, {"512M", 512 * kM}, {"512m", 512 * kM}, {"2G", 2048 * kM},
-          {"64G", 65536 * kM}, {"1024k", kM}, {"1048576B", kM}, {"0x10M", 16 * kM}, {"0x1b", 27 * kM},
-          {"65G", 0}, {"0", 0}, {"1023K", 0}, {"1025k", 0 /* not even pages */}, {"", 0}, {"G", 0},
-          {"-1", 0}, {"1.5G", 0}, {"1GG", 0}, {"1T", 0}, {"18446744073709551615G", 0}, {"1 G", 0}}) {
+    for (const Case& c : {Case{"1", kM},
+                          {"512", 512 * kM},
+                          {"512M", 512 * kM},
+                          {"512m", 512 * kM},
+                          {"2G", 2048 * kM},
+                          {"64G", 65536 * kM},
+                          {"1024k", kM},
+                          {"1048576B", kM},
+                          {"0x10M", 16 * kM},
+                          {"0x1b", 27 * kM},
+                          {"65G", 0},
+                          {"0", 0},
+                          {"1023K", 0},
+                          {"1025k", 0 /* not even pages */},
+                          {"", 0},
+                          {"G", 0},
+                          {"-1", 0},
+                          {"1.5G", 0},
+                          {"1GG", 0},
+                          {"1T", 0},
+                          {"18446744073709551615G", 0},
+                          {"1 G", 0}}) {
         const auto n = parse_memory_size("-m", c.text);
         CHECK_MESSAGE(n.has_value() == (c.bytes != 0), c.text);
         if (n) CHECK_MESSAGE(*n == c.bytes, c.text);
@@ -58,7 +87,8 @@ TEST_CASE("memory sizes are MiB without a suffix") {
 TEST_CASE("switches") {
     for (const char* yes : {"on", "yes", "true", ""}) CHECK(parse_on_off("-x", yes).value());
     for (const char* no : {"off", "no", "false"}) CHECK_FALSE(parse_on_off("-x", no).value());
-    for (const char* bad : {"1", "ON", "offf", " on"}) CHECK_FALSE(parse_on_off("-x", bad).has_value());
+    for (const char* bad : {"1", "ON", "offf", " on"})
+        CHECK_FALSE(parse_on_off("-x", bad).has_value());
 }
 
 TEST_CASE("dates are UTC, exact to the character") {
@@ -68,16 +98,33 @@ TEST_CASE("dates are UTC, exact to the character") {
     CHECK(parse_date("2099-12-31T23:59:59").value() == 4102444799ull);
     CHECK(parse_date("0").value() == 0);
     CHECK(parse_date("1700000000").value() == 1700000000);
-    for (const char* bad :
-         {"", "2023-02-29", "2024-13-01", "2024-00-10", "2024-01-32", "1969-12-31", "2100-01-01",
-          "2024-01-01T24:00:00", "2024-01-01T00:60:00", "2024-01-01T00:00:60", "2024-01-01T",
-          "2024-01-01T00:00", "2024-01-01x", "2024-1-1", " 2024-01-01", "+024-01-01", "-5",
-          "2024-01-01T00:00:00Z", "2024-01-01 00:00:00", "today", "99999999999"})
+    for (const char* bad : {"",
+                            "2023-02-29",
+                            "2024-13-01",
+                            "2024-00-10",
+                            "2024-01-32",
+                            "1969-12-31",
+                            "2100-01-01",
+                            "2024-01-01T24:00:00",
+                            "2024-01-01T00:60:00",
+                            "2024-01-01T00:00:60",
+                            "2024-01-01T",
+                            "2024-01-01T00:00",
+                            "2024-01-01x",
+                            "2024-1-1",
+                            " 2024-01-01",
+                            "+024-01-01",
+                            "-5",
+                            "2024-01-01T00:00:00Z",
+                            "2024-01-01 00:00:00",
+                            "today",
+                            "99999999999"})
         CHECK_MESSAGE(!parse_date(bad).has_value(), bad);
 }
 
 TEST_CASE("the nearest name") {
-    const std::vector<std::string> names{"machine", "M", "m", "kernel", "smp", "serial", "singlestep"};
+    const std::vector<std::string> names{"machine", "M",      "m",         "kernel",
+                                         "smp",     "serial", "singlestep"};
     CHECK(nearest("kernal", names) == "kernel");
     CHECK(nearest("KERNEL", names) == "kernel");
     CHECK(nearest("ker", names) == "kernel");

@@ -41,9 +41,16 @@ TEST_CASE("defaults") {
 }
 
 TEST_CASE("rows with a text") {
-    const Options o = good({"-cpu", "core2duo,+x2apic", "-kernel", "k", "-initrd", "a b,,c,d", "-append",
-                            "x=1,y", "-bios", "b", "-debugcon", "file:d", "-screendump", "s.ppm", "-d",
-                            "int,hash", "-D", "log", "-name", "n"});
+    const Options o = good({"-cpu",        "core2duo,+x2apic",
+                            "-kernel",     "k",
+                            "-initrd",     "a b,,c,d",
+                            "-append",     "x=1,y",
+                            "-bios",       "b",
+                            "-debugcon",   "file:d",
+                            "-screendump", "s.ppm",
+                            "-d",          "int,hash",
+                            "-D",          "log",
+                            "-name",       "n"});
     CHECK(o.cpu == "core2duo,+x2apic");
     CHECK(o.kernel == "k");
     CHECK(o.initrd == "a b,,c,d");  // split later, by the kernel's protocol
@@ -56,8 +63,8 @@ TEST_CASE("rows with a text") {
 }
 
 TEST_CASE("rows without a value, and the two dashes") {
-    const Options o = good({"--nographic", "-nodefaults", "--no-reboot", "-no-shutdown", "-S", "-snapshot",
-                            "--help", "-version"});
+    const Options o = good({"--nographic", "-nodefaults", "--no-reboot", "-no-shutdown", "-S",
+                            "-snapshot", "--help", "-version"});
     CHECK(o.nographic);
     CHECK(o.nodefaults);
     CHECK(o.no_reboot);
@@ -73,7 +80,8 @@ TEST_CASE("rows without a value, and the two dashes") {
 }
 
 TEST_CASE("machine, accel, display, monitor, vga: only what exists") {
-    for (const char* v : {"pc", "type=pc", "pc,accel=interp", "accel=interp", "pc-i440fx"}) good({"-machine", v});
+    for (const char* v : {"pc", "type=pc", "pc,accel=interp", "accel=interp", "pc-i440fx"})
+        good({"-machine", v});
     good({"-M", "pc", "-accel", "interp", "-display", "none", "-monitor", "none"});
     CHECK(good({"-vga", "std"}).vga);
     CHECK_FALSE(good({"-vga", "none"}).vga);
@@ -111,15 +119,19 @@ TEST_CASE("drives") {
     CHECK(o.drives[2].file == "c,d");
     CHECK(good({"-cdrom", "i"}).drives[0].media == "cdrom");
     CHECK(good({"-cdrom", "i"}).drives[0].read_only);
-    const auto d = good({"-drive", "file=a,,b,format=raw,if=ide,media=disk,index=3,readonly,snapshot=on,cache=none,id=x"})
-                       .drives[0];
+    const auto d =
+        good(
+            {"-drive",
+             "file=a,,b,format=raw,if=ide,media=disk,index=3,readonly,snapshot=on,cache=none,id=x"})
+            .drives[0];
     CHECK(d.file == "a,b");
     CHECK(d.index == 3);
     CHECK(d.read_only);
     CHECK(d.snapshot);
     CHECK(has(error({"-drive", "format=raw"}), "no file= given"));
     CHECK(has(error({"-drive", "file"}), "property 'file' needs a value"));
-    CHECK(has(error({"-drive", "file=x,format=qcow2"}), "-drive format=: 'qcow2' is not supported; supported: raw"));
+    CHECK(has(error({"-drive", "file=x,format=qcow2"}),
+              "-drive format=: 'qcow2' is not supported; supported: raw"));
     CHECK(has(error({"-drive", "file=x,if=virtio"}), "supported: ide"));
     CHECK(has(error({"-drive", "file=x,media=tape"}), "disk, cdrom"));
     CHECK(has(error({"-drive", "file=x,index=4"}), "0 to 3"));
@@ -152,9 +164,11 @@ TEST_CASE("devices") {
 }
 
 TEST_CASE("serial ports") {
-    const Options o = good({"-serial", "stdio", "-serial", "null", "-serial", "none", "-serial", "pty"});
+    const Options o =
+        good({"-serial", "stdio", "-serial", "null", "-serial", "none", "-serial", "pty"});
     CHECK(o.serials == std::vector<std::string>{"stdio", "null", "none", "pty"});
-    CHECK(has(error({"-serial", "null", "-serial", "null", "-serial", "null", "-serial", "null", "-serial", "null"}),
+    CHECK(has(error({"-serial", "null", "-serial", "null", "-serial", "null", "-serial", "null",
+                     "-serial", "null"}),
               "four serial ports"));
 }
 
@@ -213,7 +227,8 @@ TEST_CASE("what is not an option, and what is missing") {
 TEST_CASE("the help text has every option and the exit codes") {
     const std::string help = help_text();
     for (const std::string& name : option_names())
-        if (name != "h" && name != "enable-kvm") CHECK_MESSAGE(has(help, ("-" + name).c_str()), name);
+        if (name != "h" && name != "enable-kvm")
+            CHECK_MESSAGE(has(help, ("-" + name).c_str()), name);
     CHECK(has(help, "Exit codes"));
     const auto names = option_names();
     for (const auto& name : names) CHECK(std::count(names.begin(), names.end(), name) == 1);

@@ -95,6 +95,40 @@ TEST_CASE("single-stepping L1 shows each instruction once and changes nothing") 
     CHECK(lines[0].ends_with(" insns=5"));
 }
 
+TEST_CASE("what the observer does not want runs in whole blocks") {
+    struct Observer : cpu::InsnObserver {
+        bool wanted = false;
+        unsigned seen = 0;
+        bool wants(const cpu::Cpu&) const override { return wanted; }
+        void before_insn(cpu::Cpu&, const cpu::Insn&) override { ++seen; }
+    } observer;
+    Machine m(kCode);
+    m.cpu->insn_observer = &observer;
+    CHECK(m.cpu->run(5) == Processor::Stop::kDeadline);
+    CHECK(observer.seen == 0);
+    observer.wanted = true;
+    CHECK(m.cpu->run(8) == Processor::Stop::kDeadline);
+    CHECK(observer.seen == 3);
+    CHECK(m.cpu->retired() == 8);
+}
+
+TEST_CASE("single-stepping wants only its level") {
+    Machine m(kCode);
+    TempFile out;
+    const Symbols none;
+    auto file = *OutputFile::open(out.path());
+    SingleStep host(1, file, Format::kText, none), guest(2, file, Format::kText, none);
+    CHECK_FALSE(guest.wants(*m.cpu));  // the processor is in L1
+    CHECK_FALSE(host.wants(*m.cpu));   // and has had no exit
+    m.cpu->insn_observer = &guest;
+    m.cpu->run(3);
+    file->flush();
+    CHECK(out.content().empty());
+    host.on_exit(*m.cpu, ExitRecord{});
+    CHECK(host.wants(*m.cpu));
+    CHECK_FALSE(guest.wants(*m.cpu));
+}
+
 TEST_CASE("skipped time is not instructions") {
     Machine m(kCode);
     m.cpu->run(3);

@@ -161,11 +161,8 @@ TEST_CASE("MADT: processors, I/O APIC, overrides") {
                 if (madt.get<u8>(at + 3) == 0) CHECK(madt.u32_at(at + 4) == 2);
                 ++overrides;
                 break;
-            case 4:
-                ++nmis;
-                break;
-            default:
-                FAIL("unexpected MADT entry");
+            case 4: ++nmis; break;
+            default: FAIL("unexpected MADT entry");
         }
     }
     CHECK(processors == 4);

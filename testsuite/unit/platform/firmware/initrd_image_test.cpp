@@ -15,15 +15,18 @@ namespace {
 
 using Bytes = std::vector<u8>;
 
-void append(Bytes& out, const std::string& text) { out.insert(out.end(), text.begin(), text.end()); }
+void append(Bytes& out, const std::string& text) {
+    out.insert(out.end(), text.begin(), text.end());
+}
 void align4(Bytes& out) {
     while (out.size() % 4) out.push_back(0);
 }
 
 void add_entry(Bytes& out, const std::string& name, const std::string& data) {
     char header[111];
-    std::snprintf(header, sizeof header, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1,
-                  0x81A4, 0, 0, 1, 0, static_cast<unsigned>(data.size()), 0, 0, 0, 0,
+    std::snprintf(header, sizeof header,
+                  "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, 0x81A4, 0, 0, 1,
+                  0, static_cast<unsigned>(data.size()), 0, 0, 0, 0,
                   static_cast<unsigned>(name.size() + 1), 0);
     append(out, header);
     append(out, name);
@@ -99,7 +102,8 @@ TEST_CASE("every cut of a ramdisk shows") {
             if (b == archive() && n > b.size() - 4) continue;
             CHECK_MESSAGE(error(cut(b, n)).starts_with("initrd 'rd': truncated or damaged"), n);
         }
-    CHECK(error(join(archive(), 4, cut(gzip(archive()), 90))).find("gzip stream at byte") != std::string::npos);
+    CHECK(error(join(archive(), 4, cut(gzip(archive()), 90))).find("gzip stream at byte") !=
+          std::string::npos);
     CHECK(error({0x02, 0x21, 0x4C, 0x18, 9, 0, 0, 0, 'a'}).find("lz4") != std::string::npos);
 }
 

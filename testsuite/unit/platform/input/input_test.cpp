@@ -202,22 +202,14 @@ TEST_CASE("random traffic") {
     std::mt19937 random(3);
     for (int i = 0; i < 200'000; ++i) {
         switch (random() % 6) {
-            case 0:
-                m.cmd(static_cast<u8>(random()));
-                break;
-            case 1:
-                m.data(static_cast<u8>(random()));
-                break;
-            case 2:
-                m.kbc.keyboard().key(static_cast<u16>(random()), random() & 1);
-                break;
+            case 0: m.cmd(static_cast<u8>(random())); break;
+            case 1: m.data(static_cast<u8>(random())); break;
+            case 2: m.kbc.keyboard().key(static_cast<u16>(random()), random() & 1); break;
             case 3:
                 m.kbc.mouse().move(static_cast<int>(random()), static_cast<int>(random()),
                                    static_cast<int>(random()), static_cast<u8>(random()));
                 break;
-            default:
-                (void)m.read();
-                break;
+            default: (void)m.read(); break;
         }
     }
     m.kbc.reset();

@@ -36,6 +36,7 @@ struct FakeCpu final : Processor, CpuPins {
     bool halted() const override { return actions.empty(); }
     void reset() override { ++resets; }
     void set_a20(bool enabled) override { a20 = enabled; }
+    void set_ignne(bool asserted) override { ignne = asserted; }
     void set_intr(bool level) override { intr = level; }
     void pulse_nmi() override {}
     void pulse_smi() override { ++smis; }
@@ -46,7 +47,7 @@ struct FakeCpu final : Processor, CpuPins {
     std::vector<Action> actions;
     u64 at = 0;
     unsigned resets = 0, smis = 0;
-    bool a20 = false, intr = false;
+    bool a20 = false, intr = false, ignne = false;
 };
 
 struct Log final : Observer {
@@ -254,6 +255,26 @@ TEST_CASE("serial and debug console output reaches the observer in order") {
     });
     m.run();
     CHECK(log.text == "serial0:a;debugcon:b;debugcon:c;serial0:d;exit:\x01;");
+}
+
+TEST_CASE("FERR# of the first processor is IRQ 13; port F0 answers with IGNNE#") {
+    Machine m({.cpus = 2});
+    auto& io = m.pc->io();
+    const auto requested = [&] {
+        io.write(0xA0, 1, 0x0A);
+        return (io.read(0xA0, 1) & 0x20) != 0;
+    };
+    CHECK_FALSE(m.cpus[1]->place.ferr_changed);
+    REQUIRE(m.cpus[0]->place.ferr_changed);
+    m.cpus[0]->place.ferr_changed(true);
+    CHECK(requested());
+    CHECK_FALSE(m.cpus[0]->ignne);
+    io.write(0xF0, 1, 0);
+    CHECK(m.cpus[0]->ignne);
+    CHECK_FALSE(m.cpus[1]->ignne);
+    m.pc->reset();
+    CHECK_FALSE(m.cpus[0]->ignne);
+    CHECK_FALSE(requested());
 }
 
 TEST_CASE("SMI by port B2 reaches the processor") {
