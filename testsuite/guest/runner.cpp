@@ -10,6 +10,7 @@
 //                                   is the ROM below 1 MiB and below 4 GiB and starts at the reset
 //                                   vector
 //   ; cpus: 2                       processors; default 1
+//   ; chipset: pic                  adds the 8259 pair and the IRQ 13 logic of port F0H
 //   ; ticks: 5000000                the deadline in instructions; default 20 million
 //   ; expect: exit=0 | triple-fault | idle       how it ends; default exit=0
 //   ; expect: output="TEXT"         what port E9H got, with \n for a newline
@@ -23,7 +24,9 @@
 #include <sstream>
 
 #include "cpu/cpu.h"
+#include "platform/interrupt/coprocessor_error.h"
 #include "platform/interrupt/local_apic.h"
+#include "platform/interrupt/pic8259.h"
 #include "platform/machine/scheduler.h"
 #include "vt-emulation/svm/svm.h"
 #include "vt-emulation/vmx/vmx.h"
@@ -39,6 +42,7 @@ struct Program {
     std::vector<std::string> models{"Westmere"};
     bool from_reset = false;
     unsigned cpus = 1;
+    bool pic = false;
     u64 ticks = 20'000'000;
     std::string end = "exit=0";
     std::optional<std::string> output;
@@ -109,6 +113,7 @@ bool load_program(const char* source, const char* binary, Program& p) {
         if (key == "models") p.models = parse_models(value);
         if (key == "start") p.from_reset = value == "reset";
         if (key == "cpus") p.cpus = static_cast<unsigned>(std::atoi(value.c_str()));
+        if (key == "chipset") p.pic = value == "pic";
         if (key == "ticks") p.ticks = std::strtoull(value.c_str(), nullptr, 0);
         if (key == "expect") parse_expectation(p, value);
     }
@@ -137,6 +142,7 @@ public:
 
 private:
     void add_processors(const cpu::Model& model, unsigned count);
+    void add_pic();
     void place(const Program& program);
     u32 port_read(u16, unsigned) override { return 0xE9; }
     void port_write(u16, unsigned size, u32 value) override;
@@ -157,6 +163,10 @@ private:
     platform::EventQueue events_;
     platform::ApicBus apic_bus_;
     ExitPort exit_port_{*this};
+    platform::Pic8259Pair pic_{apic_bus_.lint0()};
+    platform::CoprocessorError coprocessor_error_{
+        pic_.input(platform::CoprocessorError::kIrq),
+        [this](bool asserted) { cpus_[0]->set_ignne(asserted); }};
     std::vector<std::unique_ptr<platform::LocalApic>> lapics_;
     std::vector<std::unique_ptr<LatePins>> pins_;
     std::vector<std::unique_ptr<cpu::Virtualization>> vts_;
@@ -177,6 +187,7 @@ Board::Board(const cpu::Model& model, const Program& program)
     io_.add(0xE9, 1, this);
     io_.add(0xF4, 4, &exit_port_, memory::IoBus::kAny);
     add_processors(model, program.cpus);
+    if (program.pic) add_pic();
     place(program);
     deadline_.arm_at_ns(program.ticks << events_.shift());
 }
@@ -210,6 +221,14 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
         pins_[n]->target = &scheduler_->pins(n);
         lapics_[n]->connect(*pins_[n]);
     }
+}
+
+void Board::add_pic() {
+    io_.add(platform::Pic8259Pair::kMasterPort, 2, &pic_.master_ports());
+    io_.add(platform::Pic8259Pair::kSlavePort, 2, &pic_.slave_ports());
+    io_.add(platform::CoprocessorError::kPort, 1, &coprocessor_error_);
+    apic_bus_.set_pic_acknowledge([this] { return pic_.acknowledge(); });
+    cpus_[0]->on_ferr = [this](bool asserted) { coprocessor_error_.set_ferr(asserted); };
 }
 
 // Puts the image into memory and, for a Multiboot program, the processor where the loader leaves it
