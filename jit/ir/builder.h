@@ -158,6 +158,11 @@ struct Builder {
         }
         return address(i.base, i.index, i.scale, i.disp, size, i.seg, extra);
     }
+    // A legacy code segment cannot be written (SDM 3A 3.4.5.1).
+    Value written_address_of(const Insn& i, Val<u64> extra = {}) {
+        if (i.seg == cpu::kCs && !context.mode.code64()) unsupported = true;
+        return address_of(i, extra);
+    }
     Value address(unsigned base, unsigned index, u8 scale, u64 disp, u8 size, u8 seg,
                   Val<u64> extra = {}) {
         const Value a = base == cpu::kZeroReg ? kNoValue : whole_gpr(base).id;
@@ -193,7 +198,7 @@ struct Builder {
     }
     template <class T>
     bool store(const Insn& i, Val<T> v, Val<u64> extra = {}) {
-        store_at<T>(address_of(i, extra), v);
+        store_at<T>(written_address_of(i, extra), v);
         return true;
     }
     template <class T>
@@ -226,7 +231,7 @@ struct Builder {
     }
     template <class T>
     Sure<Place<T>> rmw_memory(const Insn& i, Val<u64> extra = {}) {
-        const Value a = address_of(i, extra);
+        const Value a = written_address_of(i, extra);
         const u8 locked = i.prefixes & cpu::kPrefixLock;
         const Value v = append({.code = Code::rmw, .size = kSize<T>, .n = locked, .a = a});
         return {{Val<T>::of(v), v, 0, true}};
@@ -428,14 +433,15 @@ struct Builder {
     static bool canonical(u64 target) {
         return static_cast<u64>(static_cast<i64>(target << 16) >> 16) == target;
     }
-    // Known targets are judged now; the CS limit of flat legacy code allows any.
+    // Known targets are judged now; the CS limit of flat legacy code allows any, others are the
+    // interpreter's.
     bool target_ok(u64 target) {
-        if (context.mode.code64() && !canonical(target)) unsupported = true;
+        if (context.mode.code64() ? !canonical(target) : !context.mode.flat()) unsupported = true;
         return true;
     }
     template <class T>
     bool target_ok(Val<T> target) {
-        if (sizeof(T) == 2) unsupported = true;
+        if (sizeof(T) == 2 || !(context.mode.code64() || context.mode.flat())) unsupported = true;
         if (target.constant()) return target_ok(u64{target.known});
         append({.code = Code::check_target, .size = kSize<T>, .a = target.id});
         return true;
