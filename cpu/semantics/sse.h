@@ -240,6 +240,16 @@ struct MoveXmmToMmx {
     }
 };
 
+// MOVNTI: an ordinary store of a general register.
+struct StoreGpr {
+    static constexpr bool kSized = true;
+    template <class T, class E>
+    static Step run(E& e, const Insn& i) {
+        RM_TRY(e.template store<T>(i, e.template get_at<T>(i.reg[1])));
+        return Step::kNext;
+    }
+};
+
 // --- MMX: dst = op(dst, src, imm8) ---
 template <class Op, unsigned Bytes = 8>
 struct Mmx {

@@ -31,16 +31,6 @@ Step store_selected(Cpu& cpu, const Insn& i, const u8* bytes, u32 selected, unsi
     return Step::kNext;
 }
 
-// MOVNTI: an ordinary store of a general register.
-struct StoreGpr {
-    static constexpr bool kSized = true;
-    template <class T, class E>
-    static Step run(E& e, const Insn& i) {
-        RM_TRY(e.template store<T>(i, e.template get_at<T>(i.reg[1])));
-        return Step::kNext;
-    }
-};
-
 }  // namespace semantics
 
 using namespace semantics;
