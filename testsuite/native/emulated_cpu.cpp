@@ -35,6 +35,10 @@ constexpr Segment kCode64Segment{0x33, 0xA0FB, 0xFFFFFFFF, 0};
 constexpr Segment kCode32Segment{0x23, 0xC0FB, 0xFFFFFFFF, 0};
 constexpr Segment kDataSegment{0x2B, 0xC0F3, 0xFFFFFFFF, 0};
 constexpr Segment kNullSegment{0, Segment::kUnusable, 0, 0};
+constexpr Segment segment_of(const SegmentLayout& l) {
+    const u32 attr = (l.code ? 0xFBu : 0xF3u) | (l.big ? Segment::kDb : 0);
+    return {l.selector, attr, l.limit, l.base};
+}
 
 Model everything(Vendor vendor) {
     Model m = *make_model("max");
@@ -100,7 +104,7 @@ struct EmulatedCpu::Machine {
     Model model;
     Cpu cpu;
     CpuState start;  // of every case, before its own values
-    Mode mode64, mode32;
+    Mode modes[3];
     u64 next_table = kTables;
 
     explicit Machine(Vendor vendor)
@@ -124,10 +128,10 @@ struct EmulatedCpu::Machine {
         start.seg[kFs] = start.seg[kGs] = kNullSegment;
         start.tr = {0x40, 0x8B, 0x67, 0};
         cpu.reset();
-        enter(true);
-        mode32 = cpu.mode;
-        enter(false);
-        mode64 = cpu.mode;
+        for (Code code : {Code::k16, Code::k32, Code::k64}) {
+            enter(code);
+            modes[static_cast<u8>(code)] = cpu.mode;
+        }
         cpu.update_paging();
         cpu.mmu.flush_all();
     }
@@ -144,9 +148,15 @@ struct EmulatedCpu::Machine {
     u64* entry_of(u64 table, u64 va, unsigned shift) {
         return reinterpret_cast<u64*>(ram->host() + table) + ((va >> shift) & 511);
     }
-    void enter(bool code32) {
+    void enter(Code code) {
         static_cast<CpuState&>(cpu) = start;
-        if (code32) cpu.seg[kCs] = kCode32Segment;
+        if (code == Code::k32) cpu.seg[kCs] = kCode32Segment;
+        if (code == Code::k16) {
+            cpu.seg[kCs] = segment_of(kCode16);
+            cpu.seg[kSs] = segment_of(kStack16);
+            cpu.seg[kDs] = segment_of(kData16);
+            cpu.seg[kEs] = segment_of(kExtra16);
+        }
         for (u8 s = 0; s < kSegRegs; ++s) cpu.update_segment(static_cast<SegReg>(s));
         cpu.update_mode();
     }
@@ -159,7 +169,7 @@ EmulatedCpu::~EmulatedCpu() = default;
 
 const u8* EmulatedCpu::memory() const { return machine_->ram->host() + kScratchAt; }
 const Model& EmulatedCpu::model() const { return machine_->model; }
-Mode EmulatedCpu::mode(bool code32) const { return code32 ? machine_->mode32 : machine_->mode64; }
+Mode EmulatedCpu::mode(Code code) const { return machine_->modes[static_cast<u8>(code)]; }
 
 // The first event ends the case: the state is taken before anything of the delivery has happened.
 // There is no IDT behind it, so the delivery itself ends in a triple fault.
@@ -176,7 +186,7 @@ void EmulatedCpu::on_delivery(const Cpu&, const Event& event) {
 void EmulatedCpu::load(const Case& c) {
     Machine& m = *machine_;
     Cpu& cpu = m.cpu;
-    m.enter(c.code32);
+    m.enter(c.code);
     cpu.attention = 0;
     cpu.pending_db = 0;
     cpu.triple_faulted = false;
@@ -190,7 +200,7 @@ void EmulatedCpu::load(const Case& c) {
     cpu.update_mode();
     load_fx(cpu.fpu, c.in.fx);
     std::memcpy(m.ram->host() + kScratchAt, c.memory, kScratchBytes);
-    m.memory.write(kCodeAt + (c.in.rip - kCode), {c.bytes, c.length});
+    m.memory.write(kCodeAt + c.code_offset(), {c.bytes, c.length});
 }
 
 void EmulatedCpu::save(State& out) const {
@@ -211,8 +221,7 @@ Outcome EmulatedCpu::run(const Case& c, unsigned piece, bool cold) {
     delivered_ = false;
     outcome_ = Outcome{};
     // A REP instruction takes several calls; the INT3 behind it ends the last one.
-    do
-        (void)cpu.run(cpu.ticks() + (c.repeats ? piece : 1));
+    do (void)cpu.run(cpu.ticks() + (c.repeats ? piece : 1));
     while (c.repeats && !delivered_ && cpu.rip == c.in.rip);
     if (!delivered_) save(outcome_.state);
     if (outcome_.vector == kBp && outcome_.state.rip == c.in.rip + c.length + 1) {
@@ -221,7 +230,7 @@ Outcome EmulatedCpu::run(const Case& c, unsigned piece, bool cold) {
     }
     u8 filler[sizeof c.bytes];
     std::memset(filler, kFiller, sizeof filler);
-    m.memory.write(kCodeAt + (c.in.rip - kCode), {filler, c.length});
+    m.memory.write(kCodeAt + c.code_offset(), {filler, c.length});
     return outcome_;
 }
 

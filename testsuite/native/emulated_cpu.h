@@ -13,12 +13,13 @@ class EmulatedCpu final : cpu::EventObserver {
 public:
     explicit EmulatedCpu(cpu::Vendor vendor);
     ~EmulatedCpu() override;
-    // `piece` bounds the ticks of one run() call, so that REP instructions are cut into pieces. `cold`:
-    // with an empty TLB, so that what the fast value engine would have done falls to the complete one.
+    // `piece` bounds the ticks of one run() call, so that REP instructions are cut into pieces.
+    // `cold`: with an empty TLB, so that what the fast value engine would have done falls to the
+    // complete one.
     Outcome run(const Case& c, unsigned piece, bool cold);
     const u8* memory() const;  // kScratchBytes after run()
     const cpu::Model& model() const;
-    cpu::Mode mode(bool code32) const;
+    cpu::Mode mode(Code code) const;
 
 private:
     struct Machine;

@@ -8,8 +8,8 @@ namespace rm::native {
 
 namespace {
 
-constexpr u64 kCf = 1, kPf = 4, kAf = 16, kZf = 64, kSf = 128, kIf = 0x200, kDf = 0x400, kOf = 0x800,
-              kNt = 1 << 14, kAc = 1 << 18, kId = 1 << 21;
+constexpr u64 kCf = 1, kPf = 4, kAf = 16, kZf = 64, kSf = 128, kIf = 0x200, kDf = 0x400,
+              kOf = 0x800, kNt = 1 << 14, kAc = 1 << 18, kId = 1 << 21;
 constexpr unsigned kRspNumber = 4;
 constexpr unsigned kTries = 40;
 
@@ -56,11 +56,14 @@ bool Generator::make(unsigned row, Case& c) {
         if (!place_operands(c)) continue;
         type_operands(c);
         shape_inputs(c);
-        if (c.code32)
+        if (c.legacy())
             for (u64& r : c.in.gpr) r &= 0xFFFFFFFF;
-        // Whether a misaligned 16-byte operand raises #AC is the processor's choice (SDM 2, MOVUPS).
+        // Whether a misaligned 16-byte operand or FXSAVE image raises #AC is the processor's choice
+        // (SDM 2, MOVUPS, FXSAVE).
         for (unsigned n = 0; n < z_.operand_count; ++n)
-            if (is_memory(operands_[n]) && operands_[n].size == 128) c.in.rflags &= ~kAc;
+            if (is_memory(operands_[n]) && (operands_[n].size == 128 || operands_[n].size >= 4096))
+                c.in.rflags &= ~kAc;
+        note_operand(c);  // the shaping may have changed a register it depends on
         if (operands_harmless(c)) return true;
     }
     return false;
@@ -70,10 +73,11 @@ bool Generator::make(unsigned row, Case& c) {
 
 bool Generator::encode(unsigned row, const Template& t, Case& c) {
     u8* p = c.bytes;
-    const bool code32 = encodings_.code32();
+    const bool legacy = encodings_.legacy();
     if (random_.percent(8)) {
         constexpr u8 kLegacy[] = {0x26, 0x2E, 0x36, 0x3E}, kBased[] = {0x64, 0x65};
-        if (!code32 && segment_bases_ && random_.percent(70))
+        // In 32- and 16-bit code FS and GS are null segments.
+        if (legacy ? random_.percent(5) : segment_bases_ && random_.percent(70))
             *p++ = kBased[random_.below(2)];
         else
             *p++ = kLegacy[random_.below(4)];
@@ -81,8 +85,9 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
     if (random_.percent(8)) *p++ = 0x67;
     if (t.memory && random_.percent(8)) *p++ = 0xF0;
     if (random_.percent(3)) *p++ = 0x66;
-    if (!t.repeat && !reserved_repeat(t) && random_.percent(2)) *p++ = random_.percent(50) ? 0xF2 : 0xF3;
-    const u8 rex = !code32 && random_.percent(50) ? 0x40 | static_cast<u8>(random_.below(8)) : 0;
+    if (!t.repeat && !reserved_repeat(t) && random_.percent(2))
+        *p++ = random_.percent(50) ? 0xF2 : 0xF3;
+    const u8 rex = !legacy && random_.percent(50) ? 0x40 | static_cast<u8>(random_.below(8)) : 0;
     p += write_opcode(t, rex, p);
     if (!t.modrm.empty()) {
         u8 modrm = t.modrm[random_.below(t.modrm.size())];
@@ -90,8 +95,9 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
         *p++ = modrm;
     }
     while (p < c.bytes + sizeof c.bytes) *p++ = random_.byte();
-    c.code32 = code32;
-    if (!encodings_.decode(c.bytes, 15, kCode, z_, operands_, insn_) || insn_.row != row) return false;
+    c.code = encodings_.code();
+    if (!encodings_.decode(c.bytes, 15, 0x100, z_, operands_, insn_) || insn_.row != row)
+        return false;
     for (const auto& imm : z_.raw.imm)
         if (imm.size && random_.percent(30)) {
             const u64 v = integer_value(random_);
@@ -99,11 +105,13 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
         }
     c.length = z_.length;
     c.steps = z_.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
-    c.repeats = z_.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+    c.repeats =
+        z_.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
     c.in = State{};
     const u64 room = kCodeBytes - 64;
-    c.in.rip = kCode + (random_.percent(10) ? kPageSize - random_.below(c.length)
-                                            : 32 + random_.below(room - 32));
+    c.in.rip =
+        kCode - c.code_base() +
+        (random_.percent(10) ? kPageSize - random_.below(c.length) : 32 + random_.below(room - 32));
     return encodings_.decode(c.bytes, 15, c.in.rip, z_, operands_, insn_) && insn_.row == row;
 }
 
@@ -117,11 +125,11 @@ void Generator::fill_state(Case& c) {
     if (random_.percent(10)) s.rflags |= kId;
     if (random_.percent(5)) s.rflags |= kNt;
     if (random_.percent(2)) s.rflags |= kAc;
-    if (segment_bases_ && !c.code32) {
+    if (segment_bases_ && !c.legacy()) {
         s.fs_base = random_.below(0x4000) << 12 | (random_.percent(30) ? random_.below(4096) : 0);
         s.gs_base = random_.below(0x4000) << 12;
     }
-    s.gpr[kRspNumber] = stack_address();
+    s.gpr[kRspNumber] = stack_offset();
     fill_fx(s.fx);
 }
 
@@ -141,15 +149,23 @@ void Generator::fill_fx(FxImage& fx) {
 
 // --- addresses ---
 
+// An offset in SS; only the low 16 bits matter to a 16-bit stack.
+u64 Generator::stack_offset() {
+    if (encodings_.code() != Code::k16) return stack_address();
+    return ((stack_address() - kStack16.base) & 0xFFFF) | (random_.next() & 0xFFFF0000);
+}
+
 u64 Generator::stack_address() {
-    const u64 base = !encodings_.code32() && random_.percent(20) ? kHighScratch : kScratch;
+    const u64 base = !encodings_.legacy() && random_.percent(20) ? kHighScratch : kScratch;
     const u64 inside = kPageSize + random_.below(kWritableBytes - 2 * kPageSize);
     switch (random_.below(24)) {
-        case 0: return base + random_.below(64);                        // pushes leave the area
-        case 1: return base + kScratchBytes - random_.below(64);        // pops leave it
-        case 2: return base + kWritableBytes + random_.below(64);       // pushes end in read-only
-        case 3: return base + kPageSize + random_.below(16);            // page border
-        case 4: return encodings_.code32() ? random_.below(16) : 0x8000'0000'0000 + random_.below(32) - 16;
+        case 0: return base + random_.below(64);                   // pushes leave the area
+        case 1: return base + kScratchBytes - random_.below(64);   // pops leave it
+        case 2: return base + kWritableBytes + random_.below(64);  // pushes end in read-only
+        case 3: return base + kPageSize + random_.below(16);       // page border
+        case 4:
+            return encodings_.legacy() ? random_.below(16)
+                                       : 0x8000'0000'0000 + random_.below(32) - 16;
         case 5: return base + inside;
         default: return base + (inside & ~u64{15});
     }
@@ -159,7 +175,8 @@ u64 Generator::stack_address() {
 u64 Generator::target_address(unsigned size, bool low_only) {
     const u64 base = !low_only && random_.percent(30) ? kHighScratch : kScratch;
     if (size == 0) size = 1;
-    const bool locked = (z_.attributes & ZYDIS_ATTRIB_HAS_LOCK) || z_.mnemonic == ZYDIS_MNEMONIC_XCHG;
+    const bool locked =
+        (z_.attributes & ZYDIS_ATTRIB_HAS_LOCK) || z_.mnemonic == ZYDIS_MNEMONIC_XCHG;
     u64 mask = ~u64{0};
     if (locked) {
         mask = ~u64{size - 1};
@@ -169,10 +186,12 @@ u64 Generator::target_address(unsigned size, bool low_only) {
     if (!locked && random_.percent(4)) return base + kPageSize - random_.below(size + 1);
     if (!locked && random_.percent(2)) return base + kWritableBytes - random_.below(size + 1);
     if (!locked && random_.percent(2)) return base + kScratchBytes - random_.below(size + 1);
-    if (random_.percent(2)) return base + ((kWritableBytes + random_.below(kPageSize - size)) & mask);
+    if (random_.percent(2))
+        return base + ((kWritableBytes + random_.below(kPageSize - size)) & mask);
     if (random_.percent(2)) return base - 0x8000 + (random_.below(0x4000) & mask);
     if (!low_only && random_.percent(3))
-        return (random_.percent(50) ? 0x8000'0000'0000 : 0xFFFF'8000'0000'1000) + (random_.below(0x1000) & mask);
+        return (random_.percent(50) ? 0x8000'0000'0000 : 0xFFFF'8000'0000'1000) +
+               (random_.below(0x1000) & mask);
     return base + (random_.below(kWritableBytes - size) & mask);
 }
 
@@ -183,9 +202,15 @@ u64 Generator::register_value(const Case& c, ZydisRegister r) const {
 }
 
 u64 Generator::segment_base(const Case& c, const ZydisDecodedOperand& op) const {
-    if (op.mem.segment == ZYDIS_REGISTER_FS) return c.in.fs_base;
-    if (op.mem.segment == ZYDIS_REGISTER_GS) return c.in.gs_base;
-    return 0;
+    const bool segmented = c.code == Code::k16;
+    switch (op.mem.segment) {
+        case ZYDIS_REGISTER_FS: return c.in.fs_base;
+        case ZYDIS_REGISTER_GS: return c.in.gs_base;
+        case ZYDIS_REGISTER_CS: return segmented ? kCode16.base : 0;
+        case ZYDIS_REGISTER_SS: return segmented ? kStack16.base : 0;
+        case ZYDIS_REGISTER_ES: return segmented ? kExtra16.base : 0;
+        default: return segmented ? kData16.base : 0;
+    }
 }
 
 u64 Generator::offset_of(const Case& c, const ZydisDecodedOperand& op) const {
@@ -196,10 +221,12 @@ u64 Generator::offset_of(const Case& c, const ZydisDecodedOperand& op) const {
 
 u64 Generator::linear_of(const Case& c, const ZydisDecodedOperand& op) const {
     u64 linear = offset_of(c, op) + segment_base(c, op);
-    if (c.code32) linear &= 0xFFFFFFFF;
-    if (!is_bit_string(z_.mnemonic) || operands_[1].type != ZYDIS_OPERAND_TYPE_REGISTER) return linear;
+    if (c.legacy()) linear &= 0xFFFFFFFF;
+    if (!is_bit_string(z_.mnemonic) || operands_[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
+        return linear;
     const unsigned bits = operands_[1].size;
-    const i64 index = static_cast<i64>(sign_extend(register_value(c, operands_[1].reg.value), bits));
+    const i64 index =
+        static_cast<i64>(sign_extend(register_value(c, operands_[1].reg.value), bits));
     return linear + static_cast<u64>((index >> 3) & -static_cast<i64>(bits / 8));
 }
 
@@ -207,7 +234,8 @@ bool Generator::patch_displacement(Case& c, u64 value) {
     const auto& disp = z_.raw.disp;
     if (!disp.size || disp.size == 8) return false;
     const u64 kept = sign_extend(value, disp.size);
-    if (disp.size < z_.address_width && kept != value && sign_extend(value, z_.address_width) != kept)
+    if (disp.size < z_.address_width && kept != value &&
+        sign_extend(value, z_.address_width) != kept)
         return false;
     std::memcpy(c.bytes + disp.offset, &value, disp.size / 8);
     return encodings_.decode(c.bytes, c.length, c.in.rip, z_, operands_, insn_);
@@ -220,14 +248,16 @@ bool Generator::place(Case& c, const ZydisDecodedOperand& op, u32& pinned) {
     const bool rip = m.base == ZYDIS_REGISTER_RIP || m.base == ZYDIS_REGISTER_EIP;
     const unsigned bits = z_.address_width;
     // With a segment base the offset stays canonical: AMD looks at it as well as at the sum.
-    const bool low = bits != 64 || segment_base(c, op) || ((!has_base || rip) && z_.raw.disp.size == 32);
+    const bool low =
+        bits != 64 || segment_base(c, op) || ((!has_base || rip) && z_.raw.disp.size == 32);
     const u64 want = target_address(op.size / 8, low) - segment_base(c, op);
     const u64 disp = m.disp.has_displacement ? static_cast<u64>(m.disp.value) : 0;
     auto set = [&](ZydisRegister r, u64 value) {
         const unsigned n = gpr_number(r);
         // Bits beyond the address size must not matter.
         const u64 mask = low_mask(ZydisRegisterGetWidth(z_.machine_mode, r) < bits
-                                      ? ZydisRegisterGetWidth(z_.machine_mode, r) : bits);
+                                      ? ZydisRegisterGetWidth(z_.machine_mode, r)
+                                      : bits);
         c.in.gpr[n] = (value & mask) | (random_.next() & ~mask);
         pinned |= 1u << n;
     };
@@ -257,7 +287,8 @@ bool Generator::place(Case& c, const ZydisDecodedOperand& op, u32& pinned) {
     }
     pin(m.index);
     if (op.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
-        (void)patch_displacement(c, want - register_value(c, m.base) - register_value(c, m.index) * m.scale);
+        (void)patch_displacement(
+            c, want - register_value(c, m.base) - register_value(c, m.index) * m.scale);
     return true;
 }
 
@@ -267,12 +298,17 @@ bool Generator::place_operands(Case& c) {
     // A bit index in a register reaches memory around the operand: keep it near.
     if (is_bit_string(z_.mnemonic) && operands_[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
         is_memory(operands_[0]))
-        c.in.gpr[gpr_number(operands_[1].reg.value)] = static_cast<u64>(static_cast<i64>(random_.next()) >> 48);
+        c.in.gpr[gpr_number(operands_[1].reg.value)] =
+            static_cast<u64>(static_cast<i64>(random_.next()) >> 48);
     for (unsigned n = 0; n < z_.operand_count; ++n)
         if (is_memory(operands_[n]) && !place(c, operands_[n], pinned)) return false;
+    note_operand(c);
+    return true;
+}
+
+void Generator::note_operand(Case& c) const {
     for (unsigned n = 0; n < z_.operand_count_visible; ++n)
         if (is_memory(operands_[n])) c.operand = linear_of(c, operands_[n]);
-    return true;
 }
 
 bool Generator::operands_harmless(const Case& c) const {
@@ -291,13 +327,19 @@ u8* Generator::memory_at(Case& c, u64 linear, u64 size) const {
     return nullptr;
 }
 
+u8* Generator::stack_at(Case& c, u64 size) const {
+    const u64 sp = c.in.gpr[kRspNumber];
+    return memory_at(c, c.code == Code::k16 ? kStack16.base + (sp & 0xFFFF) : sp, size);
+}
+
 u64 Generator::code_pointer() {
     switch (random_.below(8)) {
-        case 0: return encodings_.code32() ? random_.next() & 0xFFFFFFFF
-                                           : 0x8000'0000'0000 + (random_.next() & 0xFFFF) - 0x8000;
+        case 0:
+            return encodings_.legacy() ? random_.next() & 0xFFFFFFFF
+                                       : 0x8000'0000'0000 + (random_.next() & 0xFFFF) - 0x8000;
         case 1: return kScratch + random_.below(kScratchBytes);
-        case 2: return encodings_.code32() ? random_.below(0x20000) : random_.next() >> 17;
-        default: return kCode + random_.below(kCodeBytes);
+        case 2: return encodings_.legacy() ? random_.below(0x20000) : random_.next() >> 17;
+        default: return (encodings_.code() == Code::k16 ? 0 : kCode) + random_.below(kCodeBytes);
     }
 }
 

@@ -24,8 +24,10 @@ private:
     void fill_state(Case& c);
     void fill_fx(FxImage& fx);
     u64 stack_address();
+    u64 stack_offset();
     u64 target_address(unsigned size, bool low_only);
     bool place_operands(Case& c);
+    void note_operand(Case& c) const;
     bool place(Case& c, const ZydisDecodedOperand& op, u32& pinned);
     bool patch_displacement(Case& c, u64 value);
     u64 register_value(const Case& c, ZydisRegister r) const;
@@ -35,8 +37,10 @@ private:
     bool operands_harmless(const Case& c) const;
     void type_operands(Case& c);
     u8* memory_at(Case& c, u64 linear, u64 size) const;
+    u8* stack_at(Case& c, u64 size) const;  // null: RSP points elsewhere
     void shape_inputs(Case& c);
     void shape_branch(Case& c);
+    void shape_image(Case& c);
     void shape_compare_exchange(Case& c);
     u64 code_pointer();
 

@@ -1,9 +1,11 @@
 #include "native/host_cpu.h"
 
+#include <asm/ldt.h>
 #include <cpuid.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -22,8 +24,8 @@ void rm_native_handler(int, siginfo_t*, void*);
 void rm_native_capture(int signal, siginfo_t* info, void* context);
 }
 
-// rm_native_enter: keep the host's registers, load the segment bases and the flags that rt_sigreturn
-// takes from the processor (NT, ID), then let rt_sigreturn load the rest.
+// rm_native_enter: keep the host's registers, load the segment bases and the flags that
+// rt_sigreturn takes from the processor (NT, ID), then let rt_sigreturn load the rest.
 // rm_native_handler: back to the host's bases and flags before any C++ code runs.
 asm(R"(
     .text
@@ -140,8 +142,9 @@ bool reserve(u64 start, u64 end) {
 }
 
 u8* map_fixed(u64 at, u64 bytes, int protection, int fd, u64 offset) {
-    void* p = mmap(reinterpret_cast<void*>(at), bytes, protection,
-                   MAP_SHARED | MAP_POPULATE | (at ? MAP_FIXED : 0), fd, static_cast<off_t>(offset));
+    void* p =
+        mmap(reinterpret_cast<void*>(at), bytes, protection,
+             MAP_SHARED | MAP_POPULATE | (at ? MAP_FIXED : 0), fd, static_cast<off_t>(offset));
     if (p == MAP_FAILED) {
         std::perror("native: mmap");
         std::exit(2);
@@ -149,8 +152,25 @@ u8* map_fixed(u64 at, u64 bytes, int protection, int fd, u64 offset) {
     return static_cast<u8*>(p);
 }
 
+bool make_descriptor(const SegmentLayout& l) {
+    user_desc d{};
+    d.entry_number = l.selector >> 3;
+    d.base_addr = static_cast<unsigned>(l.base);
+    d.limit = l.limit;
+    d.seg_32bit = l.big;
+    d.contents = l.code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA;
+    d.useable = 1;
+    constexpr long kWriteEntry = 0x11;
+    return syscall(SYS_modify_ldt, kWriteEntry, &d, sizeof d) == 0;
+}
+
+void load_data_segments(u32 ds, u32 es) {
+    asm volatile("mov %0, %%ds\n\tmov %1, %%es" : : "r"(ds), "r"(es));
+}
+
 void install_handlers() {
-    alt_stack = mmap(nullptr, kAltStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    alt_stack =
+        mmap(nullptr, kAltStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack_t s{.ss_sp = alt_stack, .ss_flags = 0, .ss_size = kAltStack};
     sigaltstack(&s, nullptr);
     struct sigaction a {};
@@ -176,28 +196,31 @@ bool HostCpu::open() {
     std::memset(code_, kFiller, kCodeBytes);
     for (u64 at : {kScratch, kHighScratch}) {
         map_fixed(at, kWritableBytes, PROT_READ | PROT_WRITE, fd, 0);
-        map_fixed(at + kWritableBytes, kScratchBytes - kWritableBytes, PROT_READ, fd, kWritableBytes);
+        map_fixed(at + kWritableBytes, kScratchBytes - kWritableBytes, PROT_READ, fd,
+                  kWritableBytes);
     }
     map_fixed(kCode, kCodeBytes, PROT_READ | PROT_EXEC, fd, kScratchBytes);
-    frame = static_cast<ucontext_t*>(mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE,
-                                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    frame = static_cast<ucontext_t*>(
+        mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     frame_fx = reinterpret_cast<FxImage*>(reinterpret_cast<u8*>(frame) + 2048);
     rm_native_bases = has_segment_bases();
-    // 32-bit code needs usable data segments; 64-bit code does not look at them.
-    asm volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(u32{kUserSs}));
     install_handlers();
     return true;
 }
 
 bool HostCpu::has_segment_bases() const { return getauxval(AT_HWCAP2) & kFsgsbaseInHwcap2; }
 
-bool HostCpu::has_code32() {
+bool HostCpu::has_code(Code code) {
+    if (code == Code::k64) return true;
+    if (code == Code::k16)
+        for (const SegmentLayout* l : {&kCode16, &kStack16, &kData16, &kExtra16})
+            if (!make_descriptor(*l)) return false;
     Case c;
-    c.code32 = true;
+    c.code = code;
     c.bytes[0] = 0x40;  // INC EAX; in 64-bit code a REX prefix
     c.length = 1;
-    c.in.rip = kCode + 0x100;
-    c.in.gpr[4] = kScratch + 0x100;
+    c.in.rip = 0x100 + kCode - c.code_base();
+    c.in.gpr[4] = 0x2100;
     const Outcome o = run(c);
     return o.vector == kNoFault && o.state.gpr[0] == 1;
 }
@@ -216,7 +239,7 @@ bool HostCpu::cpuid_bit(u32 leaf, u32 subleaf, unsigned reg, unsigned bit) {
 
 Outcome HostCpu::run(const Case& c) {
     std::memcpy(scratch_, c.memory, kScratchBytes);
-    u8* at = code_ + (c.in.rip - kCode);
+    u8* at = code_ + c.code_offset();
     std::memcpy(at, c.bytes, c.length);
 
     ucontext_t& uc = *frame;
@@ -227,11 +250,16 @@ Outcome HostCpu::run(const Case& c) {
     for (int n = 0; n < 16; ++n) g[kOrder[n]] = static_cast<greg_t>(c.in.gpr[n]);
     g[REG_RIP] = static_cast<greg_t>(c.in.rip);
     g[REG_EFL] = static_cast<greg_t>(c.in.rflags | (c.steps ? kTf : 0));
-    g[REG_CSGSFS] = static_cast<greg_t>((c.code32 ? kUserCs32 : kUserCs) | u64{kUserSs} << 48);
+    const bool segmented = c.code == Code::k16;
+    const u16 cs = segmented ? kCode16.selector : c.legacy() ? kUserCs32 : kUserCs;
+    g[REG_CSGSFS] = static_cast<greg_t>(cs | u64{segmented ? kStack16.selector : kUserSs} << 48);
     *frame_fx = c.in.fx;
     uc.uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(frame_fx);
     // NT and ID come from the processor's flags, the rest from the frame.
     constexpr u64 kNt = 1 << 14, kId = 1 << 21;
+    // 64-bit code does not look at these.
+    load_data_segments(segmented ? kData16.selector : kUserSs,
+                       segmented ? kExtra16.selector : kUserSs);
     running = true;
     rm_native_enter(frame, c.in.fs_base, c.in.gs_base, 0x202 | (c.in.rflags & (kNt | kId)));
 

@@ -13,7 +13,8 @@ public:
     // message on stderr: the ranges are not free.
     bool open();
     bool has_segment_bases() const;  // user code may execute WRFSBASE (CR4.FSGSBASE)
-    bool has_code32();               // code segment 23H runs 32-bit code
+    // True if code of this kind runs here: 32-bit code in segment 23H, 16-bit code in LDT segments.
+    bool has_code(Code code);
     static bool is_amd();
     // True if CPUID of the host has the bit; reg 0..3 = EAX..EDX.
     static bool cpuid_bit(u32 leaf, u32 subleaf, unsigned reg, unsigned bit);

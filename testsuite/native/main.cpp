@@ -1,6 +1,6 @@
 // native_oracle: every instruction row that user code can run, on the host's processor and in the
-// interpreter, with the same bytes and the same inputs, compared. Prints the first mismatch of each row
-// in full. Exit code: 0 = all equal, 1 = mismatches, 2 = cannot run here.
+// interpreter, with the same bytes and the same inputs, compared. Prints the first mismatch of each
+// row in full. Exit code: 0 = all equal, 1 = mismatches, 2 = cannot run here.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -45,6 +45,10 @@ constexpr FeatureBit kFeatureBits[] = {
 #undef EDX
 };
 
+const char* name_of(Code code) {
+    return code == Code::k64 ? "64" : code == Code::k32 ? "32" : "16";
+}
+
 // Why a row is not run at all, or null.
 const char* reason_to_skip(const cpu::Row& row) {
     if (row.variant == cpu::Variant::kFar) return "far transfer";
@@ -53,8 +57,9 @@ const char* reason_to_skip(const cpu::Row& row) {
         return "segment, control or debug register";
     if (row.checks & cpu::kCpl0) return "needs CPL 0";
     switch (row.mnemonic) {
-#define RM_SKIP(m, reason) \
-    case ZYDIS_MNEMONIC_##m: return reason;
+#define RM_SKIP(m, reason)   \
+    case ZYDIS_MNEMONIC_##m: \
+        return reason;
 #include "native/skipped.def"
 #undef RM_SKIP
         default: return nullptr;
@@ -70,14 +75,15 @@ public:
         if (!host_.open()) return 2;
         std::printf("native: seed %llu, %llu cases a row and mode, host %s\n",
                     static_cast<unsigned long long>(options_.seed),
-                    static_cast<unsigned long long>(options_.cases), HostCpu::is_amd() ? "AMD" : "Intel");
+                    static_cast<unsigned long long>(options_.cases),
+                    HostCpu::is_amd() ? "AMD" : "Intel");
         if (!host_.has_segment_bases())
             std::printf("native: no FSGSBASE here: FS and GS bases stay as they are\n");
-        run_mode(false);
-        if (host_.has_code32())
-            run_mode(true);
-        else
-            std::printf("native: no 32-bit code segment here: 32-bit mode skipped\n");
+        for (Code code : {Code::k64, Code::k32, Code::k16})
+            if (host_.has_code(code))
+                run_mode(code);
+            else
+                std::printf("native: no %s-bit code segment here: skipped\n", name_of(code));
         for (const auto& [reason, rows] : skipped_)
             std::printf("native: skipped (%s):%s\n", reason.c_str(), rows.c_str());
         std::printf("native: %llu rows, %llu cases, %llu mismatches in %llu rows\n",
@@ -90,8 +96,8 @@ public:
     }
 
 private:
-    void run_mode(bool code32) {
-        Encodings encodings(emulated_.model(), emulated_.mode(code32));
+    void run_mode(Code code) {
+        Encodings encodings(emulated_.model(), emulated_.mode(code), code);
         const auto rows = cpu::instruction_rows();
         for (unsigned n = 0; n < rows.size(); ++n) {
             if (!options_.row.empty() && options_.row != rows[n].name) continue;
@@ -105,7 +111,7 @@ private:
                 skip((std::string("host has no ") + f.name).c_str(), rows[n].name);
                 continue;
             }
-            run_row(encodings, n, code32);
+            run_row(encodings, n, code);
         }
     }
     void skip(const char* reason, const char* row) {
@@ -115,10 +121,11 @@ private:
             if (list.find(name + " ") == list.npos) list += name;
     }
 
-    void run_row(Encodings& encodings, unsigned n, bool code32) {
+    void run_row(Encodings& encodings, unsigned n, Code code) {
         const cpu::Row& row = cpu::instruction_rows()[n];
-        Generator generator(encodings, options_.seed * 4096 + row.mnemonic * 16 +
-                                           static_cast<u64>(row.variant) * 2 + code32,
+        Generator generator(encodings,
+                            options_.seed << 20 | row.mnemonic << 8 |
+                                static_cast<u64>(row.variant) << 4 | static_cast<u64>(code),
                             host_.has_segment_bases());
         u64 cases = 0, mismatches = 0, faults = 0;
         while (cases < options_.cases && generator.make(n, case_)) {
@@ -127,12 +134,13 @@ private:
             const unsigned piece = 1 + static_cast<unsigned>(generator.random().below(100));
             const Outcome emulated = emulated_.run(case_, piece, generator.random().percent(10));
             faults += host.vector != kNoFault;
-            const Comparison x{case_, generator.instruction(), generator.insn(), host, emulated,
-                               host_.memory(), emulated_.memory()};
+            const Comparison x{case_,    generator.instruction(), generator.insn(),  host,
+                               emulated, host_.memory(),          emulated_.memory()};
             if (differences(x).empty()) continue;
             if (mismatches++ && !options_.verbose) continue;
-            std::printf("MISMATCH %s case %llu: %s\n%s", row.name, static_cast<unsigned long long>(cases),
-                        disassembly(generator).c_str(), describe(x).c_str());
+            std::printf("MISMATCH %s case %llu: %s\n%s", row.name,
+                        static_cast<unsigned long long>(cases), disassembly(generator).c_str(),
+                        describe(x).c_str());
         }
         ++totals_.rows;
         totals_.cases += cases;
@@ -140,8 +148,9 @@ private:
         totals_.mismatched_rows += mismatches != 0;
         if (options_.verbose || mismatches || cases < options_.cases)
             std::printf("%-12s %s %zu forms %llu cases %llu faults %llu mismatches\n", row.name,
-                        code32 ? "32" : "64", encodings.of(n).size(),
-                        static_cast<unsigned long long>(cases), static_cast<unsigned long long>(faults),
+                        name_of(code), encodings.of(n).size(),
+                        static_cast<unsigned long long>(cases),
+                        static_cast<unsigned long long>(faults),
                         static_cast<unsigned long long>(mismatches));
     }
     std::string disassembly(const Generator& g) const {

@@ -20,8 +20,8 @@ struct alignas(64) FxImage {
 static_assert(sizeof(FxImage) == 512);
 
 struct State {
-    u64 gpr[16] = {};  // RAX RCX RDX RBX RSP RBP RSI RDI R8 ..
-    u64 rip = 0, rflags = 2;
+    u64 gpr[16] = {};         // RAX RCX RDX RBX RSP RBP RSI RDI R8 ..
+    u64 rip = 0, rflags = 2;  // rip: offset in CS
     u64 fs_base = 0, gs_base = 0;
     FxImage fx;
 };
@@ -35,16 +35,23 @@ struct Outcome {
     u64 cr2 = 0;  // #PF only
 };
 
+enum class Code : u8 { k64, k32, k16 };
+
 // One instruction with its inputs.
 struct Case {
     u8 bytes[16] = {};
     u8 length = 0;
-    bool code32 = false;
-    bool steps = false;   // near branch: stop after it wherever it goes (TF); others end at an INT3
-    bool repeats = false; // string instruction with a repeat prefix
-    u64 operand = 0;      // linear address of the explicit memory operand, 0 = none
+    Code code = Code::k64;
+    bool steps = false;  // near branch: stop after it wherever it goes (TF); others end at an INT3
+    bool repeats = false;  // string instruction with a repeat prefix
+    u64 operand = 0;       // linear address of the explicit memory operand, 0 = none
     State in;
     u8 memory[kScratchBytes] = {};
+
+    bool legacy() const { return code != Code::k64; }
+    u64 code_base() const { return code == Code::k16 ? kCode16.base : 0; }
+    // Where the instruction is in the code pages.
+    u64 code_offset() const { return in.rip + code_base() - kCode; }
 };
 
 }  // namespace rm::native

@@ -7,9 +7,12 @@ namespace rm::native {
 namespace {
 
 // The generator's decoder must see what the interpreter's sees (cpu/decode/decoder.cpp).
-void configure(ZydisDecoder& d, const cpu::Model& model, bool code32) {
-    ZydisDecoderInit(&d, code32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LONG_64,
-                     code32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_64);
+void configure(ZydisDecoder& d, const cpu::Model& model, Code code) {
+    constexpr ZydisMachineMode kModes[] = {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_MACHINE_MODE_LEGACY_32,
+                                           ZYDIS_MACHINE_MODE_LEGACY_16};
+    constexpr ZydisStackWidth kStacks[] = {ZYDIS_STACK_WIDTH_64, ZYDIS_STACK_WIDTH_32,
+                                           ZYDIS_STACK_WIDTH_16};
+    ZydisDecoderInit(&d, kModes[static_cast<u8>(code)], kStacks[static_cast<u8>(code)]);
     for (ZydisDecoderMode off : {ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_TZCNT,
                                  ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE})
         ZydisDecoderEnableMode(&d, off, ZYAN_FALSE);
@@ -17,11 +20,20 @@ void configure(ZydisDecoder& d, const cpu::Model& model, bool code32) {
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_AMD_BRANCHES, ZYAN_TRUE);
 }
 
-bool is_prefix(u8 b, bool code32) {
+bool is_prefix(u8 b, bool legacy) {
     switch (b) {
-        case 0x26: case 0x2E: case 0x36: case 0x3E: case 0x64: case 0x65: case 0x66: case 0x67:
-        case 0xF0: case 0xF2: case 0xF3: return true;
-        default: return !code32 && (b & 0xF0) == 0x40;
+        case 0x26:
+        case 0x2E:
+        case 0x36:
+        case 0x3E:
+        case 0x64:
+        case 0x65:
+        case 0x66:
+        case 0x67:
+        case 0xF0:
+        case 0xF2:
+        case 0xF3: return true;
+        default: return !legacy && (b & 0xF0) == 0x40;
     }
 }
 
@@ -47,25 +59,29 @@ unsigned write_opcode(const Template& t, u8 rex, u8* out) {
     return static_cast<unsigned>(p - out);
 }
 
-Encodings::Encodings(const cpu::Model& model, cpu::Mode mode)
-    : code32_(!mode.code64()), mode_(mode), decoder_(model),
-      by_row_(cpu::instruction_rows().size()), signatures_(by_row_.size()) {
-    configure(zydis_, model, code32_);
+Encodings::Encodings(const cpu::Model& model, cpu::Mode mode, Code code)
+    : code_(code),
+      mode_(mode),
+      decoder_(model),
+      by_row_(cpu::instruction_rows().size()),
+      signatures_(by_row_.size()) {
+    configure(zydis_, model, code_);
     struct Prefixes {
         bool operand_size;
         u8 repeat;
     };
     // Those with fewer prefixes come first, so that a redundant prefix is recognised as such.
-    constexpr Prefixes kSets[] = {{false, 0}, {true, 0}, {false, 0xF3}, {false, 0xF2},
-                                  {true, 0xF3}, {true, 0xF2}};
+    constexpr Prefixes kSets[] = {{false, 0},    {true, 0},    {false, 0xF3},
+                                  {false, 0xF2}, {true, 0xF3}, {true, 0xF2}};
     for (Map map : {Map::kOneByte, Map::k0F, Map::k0F38, Map::k0F3A})
         for (unsigned opcode = 0; opcode < 256; ++opcode) {
-            if (map == Map::kOneByte && (opcode == 0x0F || is_prefix(static_cast<u8>(opcode), code32_)))
+            if (map == Map::kOneByte &&
+                (opcode == 0x0F || is_prefix(static_cast<u8>(opcode), legacy())))
                 continue;
             if (map == Map::k0F && (opcode == 0x38 || opcode == 0x3A || opcode == 0x0F)) continue;
             for (const Prefixes& p : kSets)
                 for (bool w : {false, true})
-                    if (!w || !code32_)
+                    if (!w || !legacy())
                         scan(map, static_cast<u8>(opcode), p.operand_size, p.repeat, w);
         }
 }
@@ -79,7 +95,10 @@ bool Encodings::decode(const u8* bytes, unsigned size, u64 rip, ZydisDecodedInst
 }
 
 void Encodings::scan(Map map, u8 opcode, bool operand_size, u8 repeat, bool rex_w) {
-    Template base{.map = map, .opcode = opcode, .operand_size = operand_size, .repeat = repeat,
+    Template base{.map = map,
+                  .opcode = opcode,
+                  .operand_size = operand_size,
+                  .repeat = repeat,
                   .rex_w = rex_w};
     u8 bytes[16] = {};
     const unsigned at = write_opcode(base, 0, bytes);
@@ -88,14 +107,15 @@ void Encodings::scan(Map map, u8 opcode, bool operand_size, u8 repeat, bool rex_
     cpu::Insn insn;
     auto try_one = [&](unsigned modrm, bool use_modrm) {
         bytes[at] = static_cast<u8>(modrm);
-        if (!decode(bytes, sizeof bytes, kCode, z, operands, insn)) return false;
+        if (!decode(bytes, sizeof bytes, 0x100, z, operands, insn)) return false;
         const bool has = z.attributes & ZYDIS_ATTRIB_HAS_MODRM;
         u64 signature = mix(opcode, static_cast<u64>(map));
         signature = mix(signature, insn.size_log2 | insn.kinds << 8 | insn.mem_size_log2 << 16);
         for (unsigned n = 0; n < z.operand_count_visible; ++n)
             signature = mix(mix(signature, operands[n].size),
                             operands[n].type == ZYDIS_OPERAND_TYPE_REGISTER
-                                ? ZydisRegisterGetClass(operands[n].reg.value) : 0);
+                                ? ZydisRegisterGetClass(operands[n].reg.value)
+                                : 0);
         if (is_string(z)) signature = mix(signature, repeat);
         Template t = base;
         t.memory = has && modrm < 0xC0;
@@ -121,7 +141,8 @@ void Encodings::add(const Template& t, unsigned row, const u64& signature) {
         const bool same_prefixes = known.operand_size == t.operand_size &&
                                    known.repeat == t.repeat && known.rex_w == t.rex_w;
         if (same_prefixes) known.modrm.insert(known.modrm.end(), t.modrm.begin(), t.modrm.end());
-        const bool covers = t.modrm.empty() || std::ranges::find(known.modrm, t.modrm[0]) != known.modrm.end();
+        const bool covers =
+            t.modrm.empty() || std::ranges::find(known.modrm, t.modrm[0]) != known.modrm.end();
         if (same_prefixes || covers) return;
     }
     list.push_back(t);

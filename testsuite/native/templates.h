@@ -19,24 +19,25 @@ struct Template {
     bool operand_size = false;  // 66H
     u8 repeat = 0;              // 0, F2H or F3H
     bool rex_w = false;
-    bool memory = false;        // ModRM names memory: mod, rm and what follows are free
-    std::vector<u8> modrm;      // ModRM bytes that belong to the row; memory: with mod = rm = 0
+    bool memory = false;    // ModRM names memory: mod, rm and what follows are free
+    std::vector<u8> modrm;  // ModRM bytes that belong to the row; memory: with mod = rm = 0
 };
 
 class Encodings {
 public:
-    Encodings(const cpu::Model& model, cpu::Mode mode);
+    Encodings(const cpu::Model& model, cpu::Mode mode, Code code);
     const std::vector<Template>& of(unsigned row) const { return by_row_[row]; }
     // Decodes as the interpreter does; false if undecodable or without a row.
     bool decode(const u8* bytes, unsigned size, u64 rip, ZydisDecodedInstruction& z,
                 ZydisDecodedOperand* operands, cpu::Insn& insn);
-    bool code32() const { return code32_; }
+    Code code() const { return code_; }
+    bool legacy() const { return code_ != Code::k64; }
 
 private:
     void scan(Map map, u8 opcode, bool operand_size, u8 repeat, bool rex_w);
     void add(const Template& t, unsigned row, const u64& signature);
 
-    bool code32_;
+    Code code_;
     cpu::Mode mode_;
     cpu::Decoder decoder_;
     ZydisDecoder zydis_;

@@ -19,18 +19,20 @@ Parts special_parts(Random& r, unsigned fraction_bits, unsigned exponent_bits) {
     const u32 max = (1u << exponent_bits) - 1, bias = max >> 1;
     const u64 random = r.next() & fraction_mask;
     // Fractions with few significant bits make exact results, ties and carries likely.
-    const u64 sparse = r.percent(50) ? 0 : (r.next() << (fraction_bits - 1 - r.below(8))) & fraction_mask;
+    const u64 sparse =
+        r.percent(50) ? 0 : (r.next() << (fraction_bits - 1 - r.below(8))) & fraction_mask;
     switch (r.below(16)) {
         case 0: return {0, 0};
         case 1: return {0, max};
-        case 2: return {random | (u64{1} << (fraction_bits - 1)), max};            // quiet NaN
-        case 3: return {(random & (fraction_mask >> 1)) | 1, max};                 // signalling NaN
-        case 4: return {random >> r.below(fraction_bits), 0};                      // denormal
-        case 5: return {random, 1 + static_cast<u32>(r.below(3))};                 // tiny
-        case 6: return {random, max - 1 - static_cast<u32>(r.below(3))};           // huge
+        case 2: return {random | (u64{1} << (fraction_bits - 1)), max};   // quiet NaN
+        case 3: return {(random & (fraction_mask >> 1)) | 1, max};        // signalling NaN
+        case 4: return {random >> r.below(fraction_bits), 0};             // denormal
+        case 5: return {random, 1 + static_cast<u32>(r.below(3))};        // tiny
+        case 6: return {random, max - 1 - static_cast<u32>(r.below(3))};  // huge
         case 7: return {fraction_mask, bias + static_cast<u32>(r.below(3)) - 1};
-        case 8: return {sparse, bias};                                             // 1, 1.5 ...
-        case 9: case 10: return {sparse, bias + static_cast<u32>(r.below(72)) - 4};
+        case 8: return {sparse, bias};  // 1, 1.5 ...
+        case 9:
+        case 10: return {sparse, bias + static_cast<u32>(r.below(72)) - 4};
         case 11: return {fraction_mask & ~(r.next() & 3), bias + static_cast<u32>(r.below(66))};
         case 12: return {random, bias + static_cast<u32>(r.below(40)) - 20};
         default: return {random, static_cast<u32>(r.next()) & max};
@@ -40,9 +42,24 @@ Parts special_parts(Random& r, unsigned fraction_bits, unsigned exponent_bits) {
 }  // namespace
 
 u64 integer_value(Random& r) {
-    constexpr u64 kBorders[] = {0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000,
-                                0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
-                                0x7FFFFFFFFFFFFFFF, 0x8000000000000000, ~u64{0}};
+    constexpr u64 kBorders[] = {0,
+                                1,
+                                2,
+                                0x7F,
+                                0x80,
+                                0xFF,
+                                0x100,
+                                0x7FFF,
+                                0x8000,
+                                0xFFFF,
+                                0x10000,
+                                0x7FFFFFFF,
+                                0x80000000,
+                                0xFFFFFFFF,
+                                0x100000000,
+                                0x7FFFFFFFFFFFFFFF,
+                                0x8000000000000000,
+                                ~u64{0}};
     switch (r.below(8)) {
         case 0: return kBorders[r.below(std::size(kBorders))];
         case 1: return kBorders[r.below(std::size(kBorders))] + r.below(5) - 2;
@@ -56,7 +73,8 @@ u64 integer_value(Random& r) {
 u32 float32_value(Random& r) {
     if (r.percent(20)) return static_cast<u32>(r.next());
     const Parts p = special_parts(r, 23, 8);
-    return static_cast<u32>(p.fraction) | (p.exponent & 0xFF) << 23 | static_cast<u32>(r.below(2)) << 31;
+    return static_cast<u32>(p.fraction) | (p.exponent & 0xFF) << 23 |
+           static_cast<u32>(r.below(2)) << 31;
 }
 
 u64 float64_value(Random& r) {

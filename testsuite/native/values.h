@@ -7,18 +7,20 @@ namespace rm::native {
 
 class Random {
 public:
-    explicit Random(u64 seed) : state_(seed * 0x9E3779B97F4A7C15 + 0x1234567) {}
-    u64 next() {  // splitmix64
-        u64 z = state_ += 0x9E3779B97F4A7C15;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        return z ^ (z >> 31);
-    }
+    // Seeds are scattered, or near ones would give the same sequence a few steps apart.
+    explicit Random(u64 seed) : state_(scatter(seed)) {}
+    u64 next() { return scatter(state_ += 0x9E3779B97F4A7C15); }  // splitmix64
     u64 below(u64 n) { return next() % n; }
     bool percent(unsigned p) { return below(100) < p; }
     u8 byte() { return static_cast<u8>(next()); }
 
 private:
+    static u64 scatter(u64 z) {
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return z ^ (z >> 31);
+    }
+
     u64 state_;
 };
 
