@@ -11,8 +11,8 @@
 //         }
 //     };
 //
-// Every engine offers the same members (testsuite/unit/cpu/semantics has a second, recording
-// engine to prove it). T is the operand type u8..u64; values are e.g. `typename E::template V<T>`.
+// Every engine offers the same members (the other one is jit/ir/builder.h, the translator's front
+// half). T is the operand type u8..u64; values are e.g. `typename E::template V<T>`.
 // Decode-time facts may use `if`; run-time choices go through select() and jump_if(). No
 // guest-visible write may precede an operation that can fault. This engine is specialised on the
 // kinds of operands 0 and 1, so register forms have no branches.

@@ -370,8 +370,11 @@ struct Builder {
     }
     Val<u8> constant8(u8 v) { return Val<u8>(v); }
     Val<u64> constant64(u64 v) { return Val<u64>(v); }
+    // MOVSX and MOVZX have forms that do not extend (66 63, 66 0F B7): as the value engine does.
     template <class To, class From>
     Val<To> convert(Code code, Val<From> v) {
+        if constexpr (std::is_same_v<To, From>) return v;
+        if (sizeof(To) < sizeof(From)) code = Code::truncate;
         const Value x = use(v);
         return value<To>({.code = code, .size = kSize<To>, .n = kSize<From>, .a = x});
     }
@@ -385,7 +388,6 @@ struct Builder {
     }
     template <class To, class From>
     Val<To> truncate(Val<From> v) {
-        if constexpr (std::is_same_v<To, From>) return v;
         return convert<To>(Code::truncate, v);
     }
 

@@ -30,8 +30,9 @@ bool build_natively(ir::Block& out, const cpu::Insn& insn, const ir::BuildContex
 
 bool leaves(const ir::Block& block, const cpu::Insn& last) {
     const Code code = block.ops.back().code;
-    return code == Code::jump || code == Code::jump_to ||
-           (code == Code::interp && cpu::ending_of(last) != cpu::Ending::kNext);
+    if (code != Code::interp) return code == Code::jump || code == Code::jump_to;
+    const cpu::Ending ending = cpu::ending_of(last);
+    return ending == cpu::Ending::kBranch || ending == cpu::Ending::kStop;
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace rm::jit {
 // (imm = k) if interpret_these[k] is set (the span may be shorter than insns, also empty), if its
 // row has no builder, if its handler is not the row's own (a check fails or it is intercepted), or
 // if its form is not supported. The last operation of a block always leaves it: a jump, or the
-// interp of an instruction that ends blocks (cpu::ending_of).
+// interp of an instruction that ends blocks (cpu::ending_of: kBranch, kStop).
 void build_ir(ir::Block& out, std::span<const cpu::Insn> insns, const ir::BuildContext& context,
               std::span<const bool> interpret_these = {});
 

@@ -64,11 +64,14 @@ constexpr BuildFn kRows[] = {
 #include "cpu/instructions/mmx.def"
 #undef RM_VROW
 #define RM_VROW(mnemonic, variant, forms, feature, checks, ...) &build_vector<__VA_ARGS__>,
-#include "cpu/instructions/aes.def"
-#include "cpu/instructions/sse4.def"
-#include "cpu/instructions/sse_fp.def"
+// The order matters, the formatter would sort.
+// clang-format off
 #include "cpu/instructions/sse_int.def"
 #include "cpu/instructions/sse_move.def"
+#include "cpu/instructions/sse_fp.def"
+#include "cpu/instructions/sse4.def"
+#include "cpu/instructions/aes.def"
+// clang-format on
 #undef RM_VROW
 };
 
