@@ -49,6 +49,9 @@ Result<void> Machine::build() {
     config.kernel = options_.kernel;
     config.initrd = options_.initrd;
     config.append = options_.append;
+    config.linux_entry64 = options_.linux_entry64;
+    if (options_.linux_entry64 && !model_.features.has(cpu::Feature::k_lm))
+        return fail("-machine linux-entry=64: -cpu %s has no 64-bit mode", options_.cpu.c_str());
     if (!options_.boot_order.empty()) config.boot_order = options_.boot_order;
     config.boot_menu = options_.boot_menu;
     config.nographic = options_.nographic;

@@ -61,14 +61,21 @@ Status only(const char* option, const std::string& value, const std::vector<std:
     return fail("%s: '%s' is not supported; supported: %s", option, value.c_str(), list.c_str());
 }
 
-Status parse_machine(Options&, const std::string& v) {
+Status parse_machine(Options& o, const std::string& v) {
     const auto p = split_properties(v);
-    std::string type = p.empty() ? "" : p[0].key == "type" ? p[0].value : p[0].key;
-    if (type != "accel")
-        if (Status s = only("-machine", type, {"pc", "pc-i440fx"}); !s) return s;
-    return each_property("-machine", v, type == "accel" ? 0 : 1, {"accel"}, [](const Property& q) {
-        return only("-machine accel=", q.value, {"interp"});
-    });
+    const bool typed = !p[0].has_value || p[0].key == "type";  // else only properties, as in QEMU
+    if (typed)
+        if (Status s =
+                only("-machine", p[0].has_value ? p[0].value : p[0].key, {"pc", "pc-i440fx"});
+            !s)
+            return s;
+    return each_property("-machine", v, typed ? 1 : 0, {"accel", "linux-entry"},
+                         [&](const Property& q) {
+                             if (q.key == "accel")
+                                 return only("-machine accel=", q.value, {"interp"});
+                             o.linux_entry64 = q.value == "64";
+                             return only("-machine linux-entry=", q.value, {"real", "64"});
+                         });
 }
 
 Status parse_smp(Options& o, const std::string& v) {
@@ -267,7 +274,9 @@ Status set_flag(Options& o, const std::string&) {
 }
 
 constexpr Row kRows[] = {
-    {"machine", "pc", "the machine; only pc (i440FX + PIIX3)", parse_machine},
+    {"machine", "pc[,linux-entry=real|64]",
+     "the machine; only pc (i440FX + PIIX3). How a bzImage is entered (default real)",
+     parse_machine},
     {"M", "pc", "same as -machine", parse_machine},
     {"cpu", "MODEL[,+f][,-f]", "CPU model with features added or removed; 'help' lists them",
      [](Options& o, const std::string& v) -> Status {
@@ -392,6 +401,8 @@ Result<Options> parse_options(int argc, const char* const* argv) {
     }
     if (o.kernel.empty() && (!o.initrd.empty() || !o.append.empty()))
         return fail("%s needs -kernel FILE", o.initrd.empty() ? "-append" : "-initrd");
+    if (o.kernel.empty() && o.linux_entry64)
+        return fail("-machine linux-entry=64 needs -kernel FILE");
     if (!o.screendump.empty() && !o.vga)
         return fail("-screendump %s: -vga none leaves no screen to dump", o.screendump.c_str());
     return o;

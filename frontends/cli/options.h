@@ -39,6 +39,7 @@ struct Options {
     u64 ram_bytes = u64{128} << 20;
     unsigned processors = 1;
     std::string kernel, initrd, append, bios;
+    bool linux_entry64 = false;  // -machine linux-entry=64
     std::vector<DriveOption> drives;
     bool snapshot = false;
     std::string boot_order;  // QEMU letters: c d n

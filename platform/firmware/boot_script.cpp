@@ -100,6 +100,10 @@ void BootScript::e820(const E820Request& r) {
 
 void BootScript::rsdp(u32 dest) { command(kRsdp, {dest}); }
 
+void BootScript::screen(u32 dest) { command(kScreen, {dest}); }
+
+void BootScript::enter64(const Entry64& e) { command(kEnter64, {e.rip, e.rsi, e.cr3}); }
+
 void BootScript::enter32(const Entry32& e) {
     command(kEnter32, {e.eip, e.eax, e.ebx, e.ecx, e.edx, e.esi, e.edi, e.ebp, e.esp});
 }

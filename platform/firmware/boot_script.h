@@ -20,9 +20,10 @@ struct E820Request {
     enum Format : u32 {
         kMultiboot1 = 1,  // u32 size = 20, base, length, type
         kPlain = 2,       // base, length, type, u32 zero (multiboot 2, PVH)
+        kLinux = 3,       // base, length, type; nothing follows the entries
     };
     Format format = kPlain;
-    u32 dest = 0;      // room for kMaxEntries * 24 + 8 bytes (an 8-byte {0, 8} follows the entries)
+    u32 dest = 0;      // room for kRoom bytes: entries of at most 24 bytes, then an 8-byte {0, 8}
     u32 count_at = 0;  // u32: number of entries
     u32 bytes_at = 0;  // u32: bytes of entries + bytes_bias
     u32 bytes_bias = 0;
@@ -37,6 +38,12 @@ struct E820Request {
 // Register values at a 32-bit protected-mode entry: flat segments, paging and interrupts off.
 struct Entry32 {
     u32 eip = 0, eax = 0, ebx = 0, ecx = 0, edx = 0, esi = 0, edi = 0, ebp = 0, esp = 0x7C00;
+};
+
+// 64-bit entry below 4 GiB: page tables at cr3, interrupts off; CS = 10H and the data segments =
+// 18H are flat, as Linux' 64-bit boot protocol wants them.
+struct Entry64 {
+    u32 rip = 0, rsi = 0, cr3 = 0;
 };
 
 // Real-mode entry: ds = es = fs = gs = data.
@@ -78,15 +85,28 @@ public:
     void load(u64 address, std::span<const u8> data, u64 zeros = 0);
     void e820(const E820Request& request);
     void rsdp(u32 dest);  // the 8 bytes at dest (below 1 MiB) take the ACPI root pointer's address
+    // Linux' screen_info (64 bytes of zeros at dest, below 1 MiB) takes the text screen's mode,
+    // size and cursor, if there is a VGA BIOS.
+    void screen(u32 dest);
     void enter32(const Entry32& entry);
     void enter16(const Entry16& entry);
+    void enter64(const Entry64& entry);
     std::vector<u8> take() { return out_.take(); }
 
     static constexpr const char* kFileName = "opt/ringminus/boot";
     static constexpr const char* kRomName = "genroms/ringminus-boot.bin";
 
 private:
-    enum Op : u32 { kLoad = 1, kE820 = 2, kEnter32 = 3, kEnter16 = 4, kRsdp = 5, kZero = 6 };
+    enum Op : u32 {
+        kLoad = 1,
+        kE820 = 2,
+        kEnter32 = 3,
+        kEnter16 = 4,
+        kRsdp = 5,
+        kZero = 6,
+        kEnter64 = 7,
+        kScreen = 8,
+    };
     void command(Op op, std::initializer_list<u32> fields);
     ByteBuffer out_;
 };

@@ -1,5 +1,5 @@
 // Recognition of -kernel images and reading of their files. The protocols are in linux_image.cpp,
-// multiboot.cpp and pvh_image.cpp. See kernel_loader.h.
+// linux_image64.cpp, multiboot.cpp and pvh_image.cpp. See kernel_loader.h.
 #include "platform/firmware/kernel_loader.h"
 
 #include "platform/firmware/elf_image.h"
@@ -54,12 +54,16 @@ Result<LoadedKernel> load_kernel_image(KernelKind kind, const KernelInput& input
 }
 
 Result<LoadedKernel> load_kernel_files(const std::string& kernel, const std::string& initrd,
-                                       const std::string& append, const RamLayout& ram) {
+                                       const std::string& append, const RamLayout& ram,
+                                       bool linux_entry64) {
     auto bytes = read_host_file("kernel", kernel, ram.below_4g);
     if (!bytes) return std::unexpected(bytes.error());
     const auto kind = recognise_kernel(kernel, *bytes);
     if (!kind) return std::unexpected(kind.error());
-    KernelInput input{kernel, std::move(*bytes), append, {}, ram};
+    if (linux_entry64 && *kind != KernelKind::kLinux)
+        return fail("kernel '%s': a 64-bit Linux entry was asked for, but it is a %s image",
+                    kernel.c_str(), kernel_kind_name(*kind));
+    KernelInput input{kernel, std::move(*bytes), append, {}, ram, linux_entry64};
     const bool multiboot = *kind == KernelKind::kMultiboot1 || *kind == KernelKind::kMultiboot2;
     std::vector<std::string> modules;
     if (multiboot)

@@ -32,6 +32,7 @@ struct KernelInput {
     std::string append;
     std::vector<BootModule> modules;  // Linux and PVH: at most one, the initial RAM disk
     RamLayout ram;
+    bool linux_entry64 = false;  // bzImage: its 64-bit entry instead of the real-mode one
 };
 
 struct LoadedKernel {
@@ -56,12 +57,15 @@ Result<KernelKind> recognise_kernel(const std::string& name, const std::vector<u
 Result<LoadedKernel> load_kernel_image(KernelKind kind, const KernelInput& input);
 Result<std::vector<u8>> load_multiboot1(const KernelInput& input);
 Result<std::vector<u8>> load_multiboot2(const KernelInput& input);
-Result<LoadedKernel> load_linux(const KernelInput& input);
+Result<LoadedKernel> load_linux(const KernelInput& input);    // by either entry
+Result<LoadedKernel> load_linux64(const KernelInput& input);  // by the 64-bit one
 Result<std::vector<u8>> load_pvh(const KernelInput& input);
 
-// Reads the files and loads. initrd and append may be empty.
+// Reads the files and loads. initrd and append may be empty. linux_entry64 with an image that is
+// not Linux is an error.
 Result<LoadedKernel> load_kernel_files(const std::string& kernel, const std::string& initrd,
-                                       const std::string& append, const RamLayout& ram);
+                                       const std::string& append, const RamLayout& ram,
+                                       bool linux_entry64 = false);
 
 // Recognition of each protocol, used by recognise_kernel.
 bool has_multiboot1_header(std::span<const u8> image);

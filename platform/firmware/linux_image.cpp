@@ -6,36 +6,14 @@
 #include <cstring>
 
 #include "platform/firmware/image_view.h"
-#include "platform/firmware/kernel_loader.h"
+#include "platform/firmware/linux_header.h"
 
 namespace rm::platform {
 namespace {
 
-// Offsets of header fields in the file, in the order of the specification's table.
-enum Field : u32 {
-    kSetupSects = 0x1F1,     // u8
-    kSysSize = 0x1F4,        // u32, 16-byte units
-    kVidMode = 0x1FA,        // u16
-    kBootFlag = 0x1FE,       // u16 0xAA55
-    kHeader = 0x202,         // "HdrS"
-    kVersion = 0x206,        // u16
-    kTypeOfLoader = 0x210,   // u8
-    kLoadFlags = 0x211,      // u8
-    kRamdiskImage = 0x218,   // u32
-    kRamdiskSize = 0x21C,    // u32
-    kHeapEndPtr = 0x224,     // u16
-    kCmdLinePtr = 0x228,     // u32
-    kInitrdAddrMax = 0x22C,  // u32, 2.03+
-    kCmdlineSize = 0x238,    // u32, 2.06+
-    kPrefAddress = 0x258,    // u64, 2.10+
-    kInitSize = 0x260,       // u32, 2.10+
-    kHeaderEnd = 0x264,
-};
+using namespace linux_header;
 
-constexpr u32 kSetupAddress = 0x10000, kCmdlineAddress = 0x20000, kPayloadAddress = 0x100000;
 constexpr u16 kHeapEnd = 0xE000;  // the real-mode stack starts here and grows down
-constexpr u8 kLoadedHigh = 1, kCanUseHeap = 0x80;
-constexpr u8 kLoaderUndefined = 0xFF;
 
 // "vga=" is the boot loader's business: normal, ext, ask or a number.
 u16 video_mode(const std::string& cmdline, u16 current) {
@@ -50,10 +28,9 @@ u16 video_mode(const std::string& cmdline, u16 current) {
     return end != value.c_str() && !*end ? static_cast<u16>(number) : current;
 }
 
-struct Parts {
-    u64 setup_size, payload_size;
-    u16 version;
-};
+}  // namespace
+
+namespace linux_header {
 
 Result<Parts> split(const KernelInput& in) {
     const ImageView view(in.kernel);
@@ -72,10 +49,15 @@ Result<Parts> split(const KernelInput& in) {
     if (payload + 16 < promised)
         return fail("kernel '%s': truncated: the header promises %llu bytes, the file has %llu",
                     name, (unsigned long long)(setup + promised), (unsigned long long)view.size());
+    const u64 cmdline_limit = version >= 0x206 ? view.u32_at(kCmdlineSize) : 255;
+    if (in.append.size() > cmdline_limit)
+        return fail("kernel '%s': the command line has %zu characters, the kernel takes %llu", name,
+                    in.append.size(), (unsigned long long)cmdline_limit);
     return Parts{setup, payload, version};
 }
 
-Result<u32> place_initrd(const KernelInput& in, const Parts& parts, BootMemory& memory) {
+Result<u32> place_initrd(const KernelInput& in, const Parts& parts, u64 kernel_end,
+                         BootMemory& memory) {
     if (in.modules.empty()) return 0;
     const ImageView view(in.kernel);
     const u64 limit =
@@ -84,9 +66,6 @@ Result<u32> place_initrd(const KernelInput& in, const Parts& parts, BootMemory& 
     const auto at =
         memory.place_high("initrd '" + initrd.name + "'", initrd.bytes.size(), 4096, limit);
     if (!at) return std::unexpected(at.error());
-    u64 kernel_end = kPayloadAddress + parts.payload_size;
-    if (parts.version >= 0x20A)
-        kernel_end = std::max(kernel_end, view.get<u64>(kPrefAddress) + view.u32_at(kInitSize));
     if (*at < kernel_end)
         return fail(
             "initrd '%s': %zu bytes do not fit beside the kernel, which needs memory up to "
@@ -95,12 +74,7 @@ Result<u32> place_initrd(const KernelInput& in, const Parts& parts, BootMemory& 
     return static_cast<u32>(*at);
 }
 
-template <class T>
-void put(std::vector<u8>& setup, Field field, T value) {
-    std::memcpy(setup.data() + field, &value, sizeof value);
-}
-
-}  // namespace
+}  // namespace linux_header
 
 bool has_linux_header(std::span<const u8> image) {
     const ImageView view(image);
@@ -109,20 +83,20 @@ bool has_linux_header(std::span<const u8> image) {
 }
 
 Result<LoadedKernel> load_linux(const KernelInput& in) {
+    if (in.linux_entry64) return load_linux64(in);
     const auto parts = split(in);
     if (!parts) return std::unexpected(parts.error());
     const ImageView view(in.kernel);
-    const u64 cmdline_limit = parts->version >= 0x206 ? view.u32_at(kCmdlineSize) : 255;
-    if (in.append.size() > cmdline_limit)
-        return fail("kernel '%s': the command line has %zu characters, the kernel takes %llu",
-                    in.name.c_str(), in.append.size(), (unsigned long long)cmdline_limit);
     BootMemory memory(in.ram);
     const std::string what = "kernel '" + in.name + "'";
     Result<void> ok = memory.claim(what, kPayloadAddress, parts->payload_size);
     if (ok) ok = memory.claim(what + " setup", kSetupAddress, kHeapEnd);
     if (ok) ok = memory.claim(what + " command line", kCmdlineAddress, in.append.size() + 1);
     if (!ok) return std::unexpected(ok.error());
-    const auto initrd_at = place_initrd(in, *parts, memory);
+    u64 kernel_end = kPayloadAddress + parts->payload_size;
+    if (parts->version >= 0x20A)
+        kernel_end = std::max(kernel_end, view.get<u64>(kPrefAddress) + view.u32_at(kInitSize));
+    const auto initrd_at = place_initrd(in, *parts, kernel_end, memory);
     if (!initrd_at) return std::unexpected(initrd_at.error());
 
     const auto setup_bytes = view.slice(0, parts->setup_size);

@@ -116,7 +116,8 @@ Result<std::unique_ptr<Pc>> Pc::create(PcConfig config, const MakeCpu& make_cpu)
     const RamLayout layout = RamLayout::of(config.ram_bytes);
     std::optional<LoadedKernel> kernel;
     if (!config.kernel.empty()) {
-        auto loaded = load_kernel_files(config.kernel, config.initrd, config.append, layout);
+        auto loaded = load_kernel_files(config.kernel, config.initrd, config.append, layout,
+                                        config.linux_entry64);
         if (!loaded) return std::unexpected(loaded.error());
         kernel = std::move(*loaded);
     }

@@ -67,6 +67,7 @@ struct PcConfig {
 
     std::string bios, vga_bios;  // empty: searched (firmware_images.h)
     std::string kernel, initrd, append;
+    bool linux_entry64 = false;      // -kernel bzImage: entered in 64-bit mode, not in real mode
     std::string boot_order = "cad";  // -boot order=
     bool boot_menu = false;
     bool nographic = false;  // SeaBIOS shows its screen on COM1

@@ -7,7 +7,7 @@
 ; fw_cfg interface: QEMU documentation, "QEMU Firmware Configuration (fw_cfg) Device".
 ; Memory it uses: 7000h-7BFFh below the classic boot sector (constants below); nothing else.
 
-        cpu     686
+        cpu     x64
         bits    16
         org     0
 
@@ -38,6 +38,8 @@ OP_ENTER32      equ 3
 OP_ENTER16      equ 4
 OP_RSDP         equ 5
 OP_ZERO         equ 6
+OP_ENTER64      equ 7
+OP_SCREEN       equ 8
 
 rom:
         db      55h, 0AAh
@@ -125,6 +127,10 @@ next_command:
         je      op_rsdp
         cmp     eax, OP_ZERO
         je      op_zero
+        cmp     eax, OP_ENTER64
+        je      op_enter64
+        cmp     eax, OP_SCREEN
+        je      op_screen
         mov     si, msg_op
         ; falls into fail
 
@@ -291,11 +297,13 @@ op_e820:
         pop     ebx
         test    ebx, ebx
         jnz     .next
-.done:  mov     eax, [cmd+8]            ; multiboot 2 end tag; room is reserved in every format
+.done:  cmp     dword [cmd+4], 3        ; Linux: its table has no end mark
+        je      .count
+        mov     eax, [cmd+8]            ; multiboot 2 end tag; multiboot 1 has room for it too
         call    far_pointer
         mov     dword [es:di], 0
         mov     dword [es:di+4], 8
-        mov     eax, [cmd+20]
+.count: mov     eax, [cmd+20]
         mov     ecx, [script_count]
         call    poke
         imul    ebx, [script_count], 24
@@ -321,7 +329,10 @@ store_entry:
         ret
 .plain: mov     si, e820                ; multiboot 2 and PVH: type, then a zero dword
         mov     cx, 6
-        rep     movsd
+        cmp     dword [cmd+4], 3
+        jne     .copy
+        dec     cx                      ; Linux: no zero dword
+.copy:  rep     movsd
         ret
 
 ; Multiboot's mem_lower and mem_upper, in KiB, from the RAM entries at 0 and 1 MiB.
@@ -355,6 +366,34 @@ op_rsdp:
         shl     ecx, 4
         mov     eax, [cmd+4]
         call    poke
+        jmp     next_command
+
+; [cmd+4] = address of a screen_info (Linux include/uapi/linux/screen_info.h), filled with zeros.
+; Without a VGA BIOS it stays so: no text screen.
+op_screen:
+        mov     ax, 1A00h               ; display combination: a VGA BIOS answers 1Ah
+        int     10h
+        cmp     al, 1Ah
+        jne     next_command
+        mov     eax, [cmd+4]
+        call    far_pointer
+        mov     ah, 0Fh                 ; al: mode, ah: columns, bh: page
+        int     10h
+        mov     [es:di+6], ax
+        mov     [es:di+4], bh
+        mov     ah, 3                   ; dh: row, dl: column
+        int     10h
+        mov     [es:di], dx
+        mov     ah, 12h                 ; bh: colour, bl: memory of the adapter
+        mov     bl, 10h
+        int     10h
+        mov     [es:di+0Ah], bx
+        mov     al, [484h]              ; BIOS data: rows - 1
+        inc     ax
+        mov     [es:di+0Eh], al
+        mov     byte [es:di+0Fh], 1     ; VGA
+        mov     ax, [485h]              ; height of a character
+        mov     [es:di+10h], ax
         jmp     next_command
 
 ; Linux' real-mode entry (Documentation/x86/boot.rst, "Running the kernel").
@@ -407,12 +446,58 @@ flat:   mov     ax, 10h
         mov     esp, [cmd+36]
         jmp     dword [cmd+4]
 
+; 64-bit mode (Documentation/x86/boot.rst, "64-bit Boot Protocol"): paging and long mode in one step
+; (SDM 3A 9.8.5 without its way through protected mode, which real mode does not need).
+        bits    16
+op_enter64:
+        cli
+        mov     ax, cs
+        movzx   eax, ax
+        shl     eax, 4
+        lea     ebx, [eax+entered64]
+        add     eax, gdt64
+        mov     word [gdtr], gdt64_end-gdt64-1
+        mov     [gdtr+2], eax
+        o32 lgdt [gdtr]
+        mov     eax, cr4
+        or      eax, 1 << 5             ; PAE
+        mov     cr4, eax
+        mov     eax, [cmd+12]
+        mov     cr3, eax
+        mov     ecx, 0C0000080h         ; EFER
+        rdmsr
+        or      eax, 1 << 8             ; LME
+        wrmsr
+        mov     esi, [cmd+8]
+        mov     edi, [cmd+4]
+        push    dword 10h
+        push    ebx
+        mov     eax, cr0
+        or      eax, 1 << 31 | 1        ; PG, PE
+        mov     cr0, eax
+        o32 retf
+
+        bits    64
+entered64:
+        mov     eax, 18h
+        mov     ds, ax
+        mov     es, ax
+        mov     fs, ax
+        mov     gs, ax
+        mov     ss, ax
+        mov     esp, stack_top
+        jmp     rdi
+
         align   8, db 0
 ; Accessed bits are set beforehand: the ROM is write-protected.
 gdt:    dq      0
         dq      00CF9B000000FFFFh       ; 08: code, base 0, limit 4 GiB
         dq      00CF93000000FFFFh       ; 10: data, base 0, limit 4 GiB
 gdt_end:
+gdt64:  dq      0, 0
+        dq      00AF9B000000FFFFh       ; 10: code, 64 bits
+        dq      00CF93000000FFFFh       ; 18: data
+gdt64_end:
 
         db      0                       ; the image's checksum byte is the last one
         align   512, db 0

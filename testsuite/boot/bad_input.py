@@ -344,6 +344,7 @@ WRONG_VALUES = [
     (["-cpu", "Westmere,+svm"], "SVM"), (["-cpu", "barcelona,+vmx"], "VT-x"), (["-cpu", "max,vmx=maybe"], "maybe"),
     (["-cpu", "Westmere,,"], "-cpu"), (["-cpu", "Westmere,+"], "-cpu"), (["-cpu", "host"], "-cpu host"),
     (["-machine", "q35"], "q35"), (["-machine", "pc,accel=kvm"], "kvm"), (["-M", "microvm"], "microvm"),
+    (["-machine", "linux-entry=32"], "real, 64"), (["-machine", "linux-entry=64"], "-kernel"),
     (["-accel", "kvm"], "interp"), (["-accel", "tcg"], "interp"), (["-enable-kvm"], "-enable-kvm", "models"),
     (["-boot", "z"], "'z'"), (["-boot", "menu=7"], "menu"), (["-boot", "oder=c"], "order"), (["-boot", "order="], "order"),
     (["-drive", "file=x,if=scsi"], "ide"), (["-drive", "if=ide"], "file="), (["-drive", "file=x,index=9"], "index"),

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -84,15 +85,15 @@ fuzz::Bytes bz_image() {
     fuzz::Bytes b{1};
     put(b, 1 + 0x1F1, 4, 1), put(b, 1 + 0x1F4, 256, 4), put(b, 1 + 0x1FE, 0xAA55, 2),
         put(b, 1 + 0x202, 0x53726448, 4), put(b, 1 + 0x206, 0x20C, 2);
-    put(b, 1 + 0x211, 1, 1), put(b, 1 + 0x22C, 0x7FFFFFFF, 4), put(b, 1 + 0x238, 255, 4),
-        put(b, 1 + 0x258, 0x1000000, 8), put(b, 1 + 0x260, 0x100000, 4);
+    put(b, 1 + 0x211, 1, 1), put(b, 1 + 0x22C, 0x7FFFFFFF, 4), put(b, 1 + 0x236, 1, 2),
+        put(b, 1 + 0x238, 255, 4), put(b, 1 + 0x258, 0x1000000, 8), put(b, 1 + 0x260, 0x100000, 4);
     b.resize(1 + 5 * 512 + 4096);
     return b;
 }
 
 fuzz::Bytes text(u8 kind, const std::string& s) {
-    fuzz::Bytes b{kind};
-    b.insert(b.end(), s.begin(), s.end());
+    fuzz::Bytes b(1 + s.size(), kind);
+    std::copy(s.begin(), s.end(), b.begin() + 1);
     return b;
 }
 
@@ -105,6 +106,8 @@ void load_kernel(std::span<const u8> bytes, bool modules) {
     if (modules) in.modules.push_back({"m", "m a b", std::vector<u8>(5000)});
     const auto kind = recognise_kernel(in.name, in.kernel);
     if (kind) (void)load_kernel_image(*kind, in);
+    in.linux_entry64 = true;
+    if (kind == KernelKind::kLinux) (void)load_kernel_image(*kind, in);
     for (const KernelKind each :
          {KernelKind::kMultiboot1, KernelKind::kMultiboot2, KernelKind::kPvh})
         (void)load_kernel_image(each, in);

@@ -82,6 +82,11 @@ TEST_CASE("rows without a value, and the two dashes") {
 TEST_CASE("machine, accel, display, monitor, vga: only what exists") {
     for (const char* v : {"pc", "type=pc", "pc,accel=interp", "accel=interp", "pc-i440fx"})
         good({"-machine", v});
+    CHECK_FALSE(good({"-kernel", "k", "-machine", "pc,linux-entry=real"}).linux_entry64);
+    CHECK(good({"-kernel", "k", "-machine", "pc,linux-entry=64,accel=interp"}).linux_entry64);
+    CHECK(good({"-kernel", "k", "-machine", "linux-entry=64"}).linux_entry64);
+    CHECK(has(error({"-machine", "pc,linux-entry=32"}), "supported: real, 64"));
+    CHECK(has(error({"-machine", "linux-entry=64"}), "needs -kernel"));
     good({"-M", "pc", "-accel", "interp", "-display", "none", "-monitor", "none"});
     CHECK(good({"-vga", "std"}).vga);
     CHECK_FALSE(good({"-vga", "none"}).vga);

@@ -126,7 +126,7 @@ Bytes bzimage() {
     b[0x1F1] = 4;
     put32(b, 0x1F4, 100), put16(b, 0x1FE, 0xAA55), std::memcpy(b.data() + 0x202, "HdrS", 4);
     put16(b, 0x206, 0x20F), b[0x211] = 1, put32(b, 0x214, 0x100000);
-    put32(b, 0x22C, 0x7FFFFFFF), put32(b, 0x238, 2047);
+    b[0x201] = 0x6A, put32(b, 0x22C, 0x7FFFFFFF), put16(b, 0x236, 1), put32(b, 0x238, 2047);
     put32(b, 0x258, 0x1000000), put32(b, 0x260, 0x200000);
     return b;
 }
@@ -257,6 +257,78 @@ TEST_CASE("Linux bzImage") {
     CHECK(enter->field[1] == 0xE0001000);
     REQUIRE(kernel->linux_parts);
     CHECK(kernel->linux_parts->payload.size() == 1600);
+}
+
+TEST_CASE("Linux bzImage by its 64-bit entry") {
+    KernelInput in = input(bzimage(), "quiet");
+    in.linux_entry64 = true;
+    in.modules = {{"rd", "", Bytes(0x1800, 7)}};
+    in.kernel[0x26B] = 0x55,
+    in.kernel[0x26C] = 0x66;  // the header's last byte, the first behind it
+    const auto kernel = load(in);
+    REQUIRE(kernel);
+    CHECK_FALSE(kernel->linux_parts);
+    const auto script = parse(kernel->script);
+    const Command* enter = find(script, 7);
+    REQUIRE(enter);
+    CHECK(enter->field[0] == 0x1000200);
+    CHECK(load_at(script, 0x1000000)->data.size() == 1600);
+    const u32 params_at = enter->field[1];
+    const Command* params = load_at(script, params_at);
+    REQUIRE(params);
+    CHECK(params->data.size() == 4096);
+    const ImageView view(params->data);
+    CHECK(std::count(params->data.begin(), params->data.begin() + 0x1F1, 0) == 0x1F1);
+    CHECK(view.u32_at(0x202) == 0x53726448);
+    CHECK(view.get<u8>(0x26B) == 0x55);
+    CHECK(view.get<u8>(0x26C) == 0);
+    CHECK(view.get<u8>(0x210) == 0xFF);
+    CHECK(view.u32_at(0x214) == 0x1000000);
+    const u32 initrd = (64 << 20) - (1 << 20) - 0x2000;
+    CHECK(view.u32_at(0x218) == initrd);
+    CHECK(view.u32_at(0x21C) == 0x1800);
+    CHECK(load_at(script, initrd)->data.size() == 0x1800);
+    CHECK(load_at(script, view.u32_at(0x228))->data == Bytes{'q', 'u', 'i', 'e', 't'});
+    const Command* map = find(script, 2);
+    CHECK(map->field[0] == 3);
+    CHECK(map->field[1] == params_at + 0x2D0);
+    CHECK(map->field[4] == params_at + 0x1E8);
+    CHECK(find(script, 5)->field[0] == params_at + 0x70);
+    CHECK(find(script, 8)->field[0] == params_at);
+
+    // Page tables: any address below 4 GiB maps to itself.
+    const u32 cr3 = enter->field[2];
+    const Command* tables = load_at(script, cr3);
+    REQUIRE(tables);
+    const ImageView entries(tables->data);
+    for (const u64 at : {u64{0}, u64{0x10000}, u64{0x1000200}, u64{initrd}, u64{0xFFFFF000}}) {
+        const u64 pml4e = entries.get<u64>(0);
+        const u64 pdpte = entries.get<u64>((pml4e & ~u64{0xFFF}) - cr3 + (at >> 30) * 8);
+        const u64 pde = entries.get<u64>((pdpte & ~u64{0xFFF}) - cr3 + (at >> 21 & 511) * 8);
+        CHECK((pml4e & 0xFFF) == 3);
+        CHECK((pdpte & 0xFFF) == 3);
+        CHECK(pde == ((at & ~u64{0x1FFFFF}) | 0x83));
+    }
+}
+
+TEST_CASE("the 64-bit entry needs a kernel that has one") {
+    const auto message = [](u32 offset, u32 value, u64 ram = 64 << 20) {
+        KernelInput in = input(bzimage(), "", ram);
+        put16(in.kernel, offset, static_cast<u16>(value));
+        in.linux_entry64 = true;
+        const auto kernel = load(in);
+        return kernel ? std::string("loaded") : kernel.error().message;
+    };
+    CHECK(message(0x236, 1) == "loaded");
+    CHECK(message(0x236, 0x7E).find("kernel 'kern': no 64-bit entry") == 0);
+    CHECK(message(0x206, 0x20B).find("no 64-bit entry") != std::string::npos);
+    CHECK(message(0x25C, 1).find("raise -m") != std::string::npos);  // wants to run above 4 GiB
+    CHECK(message(0x25E, 0xFFFF).find("raise -m") != std::string::npos);  // wraps
+    CHECK(message(0x262, 0x1000).find("raise -m") != std::string::npos);  // init_size
+    KernelInput small = input(bzimage());
+    small.linux_entry64 = true;
+    put32(small.kernel, 0x1F4, 32), small.kernel.resize(5 * 512 + 512);
+    CHECK(load(small).error().message.find("truncated") != std::string::npos);
 }
 
 TEST_CASE("the initrd stays below the kernel's limit") {
@@ -443,6 +515,7 @@ TEST_CASE("random damage never crashes") {
         if (random() % 4 == 0) b.resize(random() % b.size());
         KernelInput in = input(std::move(b));
         in.modules = {{"m", "m", Bytes(100)}};
+        in.linux_entry64 = random() % 2;
         const auto kernel = load(in);
         if (kernel) parse(kernel->script);
     }
