@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds what the benchmark runs, from Debian packages and guest/, into out/bench (or $RINGMINUS_BENCH):
 #   image/vmlinuz image/work.cpio   Debian's kernel, the programs and their fixed input: the rows
+#   image/guest.cpio                the rows of l2-rows.sh as a guest runs them
 #   image/l2.cpio                   the same kernel with KVM, a VMM and a guest: the rows of l2-rows.sh in L1 and in L2
 #   native/                         the content of work.cpio as a folder, for the host
 # A second run only looks: what was built is remembered by the text of everything that it was built from.
@@ -94,7 +95,7 @@ for r in l1 l2; do
 done
 cp $G/l2-init l2/init; chmod +x l2/init
 cp $G/l1-init l1/init; chmod +x l1/init
-pack l2 >l1/guests/guest.cpio
+pack l2 >image/guest.cpio; cp image/guest.cpio l1/guests/
 cp image/vmlinuz l1/guests/
 gcc -O2 -static -s -o l1/bench/vmm $vmm
 for m in irqbypass kvm ccp kvm-amd kvm-intel; do

@@ -73,15 +73,17 @@ def trip_count(scale):
 
 
 def xen_image(scale):
-    """Dom0's ramdisk with the HVM guest's ramdisk replaced by the nested rows: a later archive's files win."""
-    with open(f"{OUT}/image/guest.cpio", "rb") as f:
-        guest = f.read()
-    with open(f"{boot.IMAGES}/dom0.cpio.zst", "rb") as f:
-        dom0 = f.read()
-    guest += newc({"bench/scale": b"%d\n" % scale})
+    """Dom0's ramdisk with the HVM guest replaced by the nested rows: of several archives the last one's files stay."""
+    def content(name):
+        with open(name, "rb") as f:
+            return f.read()
+
+    config = content(f"{HERE}/guest/hvm.cfg").replace(b"@SCALE@", b"%d" % scale)
+    guest = newc({"guests/hvm.cfg": config, "guests/guest.cpio": content(f"{OUT}/image/guest.cpio")})
+    dom0 = content(f"{boot.IMAGES}/dom0.cpio.zst")
     image = f"{OUT}/image/dom0-{scale}.cpio"
     with open(image, "wb") as f:
-        f.write(dom0 + b"\0" * (-len(dom0) % 4) + newc({"guests/guest.cpio": guest}))
+        f.write(dom0 + b"\0" * (-len(dom0) % 4) + guest)
     return image
 
 
