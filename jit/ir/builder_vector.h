@@ -1,7 +1,7 @@
 // The builder engine for vector instructions: Builder plus the members that the bodies of
 // cpu/semantics/sse.h use (its twin: cpu/interpreter/value_engine_vector.h). An operation is a type
 // whose `kId` is its number (cpu::VecOp); nothing is computed here.
-// MMX registers (their state is the x87 unit's), PCMPxSTRx and masked stores set `unsupported`.
+// MMX registers (their state is the x87 unit's) and masked stores set `unsupported`.
 // Floating point assumes that all exceptions are masked: the runtime does not enter translated code
 // while the guest's MXCSR unmasks one.
 #pragma once
@@ -153,11 +153,23 @@ struct VectorBuilder : Builder {
         return value<u32>({.code = Code::crc32, .size = 2, .n = kSize<S>, .a = a, .b = b});
     }
 
-    // --- the interpreter's ---
+    // XMM0 or ECX, and all flags.
     template <class T, bool Explicit, bool Mask>
-    void string_compare(VecVal, VecVal, unsigned) {
-        unsupported = true;
+    void string_compare(VecVal a, VecVal b, unsigned imm) {
+        const Value v = append({.code = Mask ? Code::string_mask : Code::string_index,
+                                .size = Mask ? u8{4} : u8{2},
+                                .n = Explicit ? kSize<T> : u8{0},
+                                .a = a.id,
+                                .b = b.id,
+                                .imm = imm});
+        if constexpr (Mask)
+            set_xmm(0, {v});
+        else
+            set_gpr<u32>(cpu::kRcx, Val<u32>::of(v));
+        set_flags({v});
     }
+
+    // --- the interpreter's ---
     template <unsigned Size>
     Step store_selected(const Insn&, VecVal, Val<u32>) {
         return not_native(Step::kNext);

@@ -74,6 +74,10 @@ std::string numbers(const Op& op) {
         case Code::lane:
         case Code::set_lane:
         case Code::vec_field: return "lane " + std::to_string(op.n);
+        case Code::string_index:
+        case Code::string_mask:
+            return "#" + hex(op.imm & 0xFF) +
+                   (op.n ? " lengths." + std::to_string(bits(op.n)) : "");
         default: return {};
     }
 }

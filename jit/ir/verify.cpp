@@ -18,7 +18,8 @@ bool is_arithmetic(Code c) { return c >= Code::add && c <= Code::lzcnt; }
 bool may_set_flags(Code c) {
     return (is_arithmetic(c) && c != Code::not_ && c != Code::high && c != Code::div &&
             c != Code::idiv) ||
-           c == Code::set_carry || c == Code::fp_compare || c == Code::test_vec;
+           c == Code::set_carry || c == Code::fp_compare || c == Code::test_vec ||
+           c == Code::string_index || c == Code::string_mask;
 }
 // Last faults and first writes at once: memory, or MXCSR's sticky bits.
 bool faults_then_writes(Code c) {
@@ -187,6 +188,9 @@ private:
             case Code::blend: return op.n <= 3 || fail("n out of range");
             case Code::int_to_fp: return op.n == 2 || op.n == 3 || fail("n out of range");
             case Code::vec_field: return op.n <= 1 || fail("n out of range");
+            case Code::string_index:
+            case Code::string_mask:
+                return op.n == 0 || op.n == 2 || op.n == 3 || fail("n out of range");
             case Code::load_vec:
             case Code::store_vec: return op.n <= 2 || fail("no such alignment");
             case Code::lane:

@@ -208,6 +208,7 @@ private:
             case Code::fp_to_int:
             case Code::low_of:
             case Code::lane:
+            case Code::string_index:
             case Code::sign_mask: return value_of_vector(op, r);
             default: break;
         }
@@ -227,6 +228,12 @@ private:
     }
     bool value_of_vector(const Op& op, Slot& r) {
         const V128 a = x(op.a);
+        if (op.code == Code::string_index) {
+            const StringResult s = string_compare(cpu_, a, x(op.b), op.n, op.imm & 0xFF);
+            r.value = s.index;
+            set_flags(op, s.flags);
+            return true;
+        }
         if (op.code == Code::fp_to_int) {
             if (!all_masked(cpu_)) return false;
             r.value = fp_to_int(cpu_, op.imm & 0xFFFF, op.size, a);
@@ -319,6 +326,12 @@ private:
                 return true;
             }
             case Code::blend: r.vector = vector_blend(op.n, x(op.a), x(op.b), x(op.c)); return true;
+            case Code::string_mask: {
+                const StringResult s = string_compare(cpu_, x(op.a), x(op.b), op.n, op.imm & 0xFF);
+                r.vector = s.mask;
+                set_flags(op, s.flags);
+                return true;
+            }
             case Code::vec_of: r.vector = cpu::vec_u64(v(op.a)); return true;
             case Code::set_lane: {
                 r.vector = x(op.a);

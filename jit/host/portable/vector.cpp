@@ -106,6 +106,17 @@ Cc fp_compare(Cpu& cpu, unsigned op, V128 a, V128 b) {
 }
 Cc vector_test(Cpu& cpu, V128 a, V128 b) { return Engine{{cpu}}.test_vec(a, b); }
 
+StringResult string_compare(const Cpu& cpu, V128 a, V128 b, u8 n, unsigned imm) {
+    namespace ss = cpu::sse_string;
+    auto length = [&](V128 v, unsigned reg) {
+        const u64 r = cpu.gpr[reg];
+        if (n == 0) return ss::implicit_length(v, imm);
+        return ss::explicit_length(n == 3 ? static_cast<i64>(r) : static_cast<i32>(r), imm);
+    };
+    const ss::Result r = ss::compare(a, length(a, cpu::kRax), b, length(b, cpu::kRdx), imm);
+    return {ss::index_of(r, imm), ss::mask_of(r, imm), r.flags};
+}
+
 bool misaligned_allowed(const Cpu& cpu) { return cpu.fpu.mxcsr & cpu::kMxcsrMm; }
 
 u32 crc32(u8 size_log2, u32 crc, u64 value) {

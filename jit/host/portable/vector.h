@@ -23,6 +23,14 @@ V128 int_to_fp(cpu::Cpu& cpu, unsigned op, u8 size_log2, V128 a, u64 value);
 cpu::Cc fp_compare(cpu::Cpu& cpu, unsigned op, V128 a, V128 b);
 cpu::Cc vector_test(cpu::Cpu& cpu, V128 a, V128 b);
 
+// PCMPxSTRx: lengths are implicit, or those in RAX and RDX of 1 << n bytes.
+struct StringResult {
+    u32 index;
+    V128 mask;
+    cpu::Cc flags;
+};
+StringResult string_compare(const cpu::Cpu& cpu, V128 a, V128 b, u8 n, unsigned imm);
+
 bool misaligned_allowed(const cpu::Cpu& cpu);  // MXCSR.MM
 u32 crc32(u8 size_log2, u32 crc, u64 value);
 

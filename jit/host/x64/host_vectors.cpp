@@ -161,6 +161,14 @@ void sign_mask(CodeGenerator& c, const VectorForm& f, const Reg32& d, const Xmm&
     }
 }
 
+void string(CodeGenerator& c, const VectorForm& f, const Xmm& x, const Operand& s) {
+    const u8 imm = static_cast<u8>(f.imm);
+    if (f.kind == VectorForm::kStringIndex)
+        f.explicit_lengths ? c.pcmpestri(x, s, imm) : c.pcmpistri(x, s, imm);
+    else
+        f.explicit_lengths ? c.pcmpestrm(x, s, imm) : c.pcmpistrm(x, s, imm);
+}
+
 void compare(CodeGenerator& c, cpu::VecOp op, const Xmm& a, const Operand& s) {
     switch (op) {
         case cpu::VecOp::comiss: return c.comiss(a, s);
@@ -200,6 +208,8 @@ void emit_host_vector(CodeGenerator& c, const VectorForm& f, const Operand& sour
         case VectorForm::kCrc32:
             if (f.source.size == 3) return c.crc32(dst, source);
             return c.crc32(dst.cvt32(), source);
+        case VectorForm::kStringIndex:
+        case VectorForm::kStringMask: return string(c, f, x, source);
         case VectorForm::kCompare: return compare(c, f.op, x, source);
         case VectorForm::kTest: return c.ptest(x, source);
     }

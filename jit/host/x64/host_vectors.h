@@ -24,7 +24,8 @@ const HostVector& host_vector(cpu::VecOp op);
 // Emits the form's one instruction (or two: a 64-bit integer of memory goes through `scratch`).
 // source: what form.source says, an Xmm, an Address of that size or a general register of it;
 // ignored for counts. dst: the general destination, if there is one; its upper half is cleared.
-// Host flags survive but for kCompare and kTest, which set all six.
+// String forms use rax, rcx, rdx as the guest's registers of these names. Host flags survive but
+// for forms with VectorForm::flags, which set all six.
 void emit_host_vector(Xbyak::CodeGenerator& c, const VectorForm& form, const Xbyak::Operand& source,
                       const Xbyak::Reg64& dst, const Xbyak::Reg64& scratch);
 

@@ -1,5 +1,7 @@
 #include "jit/host/x64/vector_form.h"
 
+#include "cpu/state/cpu_state.h"
+
 #include "jit/host/x64/host_vectors.h"
 
 namespace rm::jit::x64 {
@@ -80,6 +82,21 @@ private:
         }
     }
 
+    // PCMPxSTRx. With 64-bit lengths there is no encoder for it.
+    Form string(VectorForm::Kind kind, Value id) {
+        const Op& op = see(id);
+        const Op& x = see(op.a);
+        const Source s = vector_source(op.b, 4);
+        if (!s || x.code != Code::get_xmm || op.n == 3 || !host_has(HostFeature::kSse4_2))
+            return {};
+        return VectorForm{.kind = kind,
+                          .dst = x.n,
+                          .imm = static_cast<unsigned>(op.imm),
+                          .source = *s,
+                          .explicit_lengths = op.n != 0,
+                          .flags = id};
+    }
+
     // --- operands ---
     bool is_xmm(Value v, unsigned n) {
         const Op& op = see(v);
@@ -128,6 +145,8 @@ private:
             case Code::vec: return operate(f, v, put.a);
             case Code::vec_fp: return operate(f, v, put.a);
             case Code::blend: return blend(f, v);
+            case Code::string_mask:
+                return put.n == 0 ? string(VectorForm::kStringMask, put.a) : Form();
             case Code::vec_of: return from_gpr(f, v);
             case Code::set_lane: return insert(f, v);
             case Code::int_to_fp: return from_int(f, v);
@@ -242,6 +261,9 @@ private:
         switch (v->code) {
             case Code::low_of: f.kind = VectorForm::kToGpr; break;
             case Code::lane: return extract(f, *v);
+            case Code::string_index:
+                if (put.n != 8 * cpu::kRcx || put.size != 2) return {};
+                return string(VectorForm::kStringIndex, put.a);
             case Code::sign_mask:
                 f.kind = VectorForm::kSignMask;
                 f.lane_size = v->n;

@@ -21,21 +21,23 @@ struct VectorSource {
 
 struct VectorForm {
     enum Kind : u8 {
-        kOperation,  // xmm dst = op(dst, source)
-        kBlend,      // xmm dst = lanes of the source where those of XMM0 are negative
-        kMove,       // xmm dst = source: register, 4, 8 or 16 bytes of memory, general register
-        kInsert,     // lane of xmm dst = general register or memory
-        kFromInt,    // xmm dst = op(dst, general register or memory)
-        kStore,      // memory = lowest bytes of xmm dst
-        kStoreHigh,  // memory = upper half of xmm dst
-        kStoreLane,  // memory = lane of xmm dst
-        kToGpr,      // gpr dst = lowest bytes of the source
-        kExtract,    // gpr dst = lane of the source
-        kSignMask,   // gpr dst = sign bits of the source
-        kToInt,      // gpr dst = op(source)
-        kCrc32,      // gpr dst = op(dst, source)
-        kCompare,    // flags = op(xmm dst, source)
-        kTest,       // flags = PTEST(xmm dst, source)
+        kOperation,    // xmm dst = op(dst, source)
+        kBlend,        // xmm dst = lanes of the source where those of XMM0 are negative
+        kMove,         // xmm dst = source: register, 4, 8 or 16 bytes of memory, general register
+        kInsert,       // lane of xmm dst = general register or memory
+        kFromInt,      // xmm dst = op(dst, general register or memory)
+        kStore,        // memory = lowest bytes of xmm dst
+        kStoreHigh,    // memory = upper half of xmm dst
+        kStoreLane,    // memory = lane of xmm dst
+        kToGpr,        // gpr dst = lowest bytes of the source
+        kExtract,      // gpr dst = lane of the source
+        kSignMask,     // gpr dst = sign bits of the source
+        kToInt,        // gpr dst = op(source)
+        kCrc32,        // gpr dst = op(dst, source)
+        kStringIndex,  // ECX and flags = PCMPxSTRI(xmm dst, source)
+        kStringMask,   // XMM0 and flags = PCMPxSTRM(xmm dst, source)
+        kCompare,      // flags = op(xmm dst, source)
+        kTest,         // flags = PTEST(xmm dst, source)
     } kind = kOperation;
     cpu::VecOp op = {};
     u8 dst = 0;        // register number or byte offset into CpuState::gpr
@@ -44,6 +46,7 @@ struct VectorForm {
     u8 lane_size = 0;  // log2 of its bytes
     unsigned imm = 0;
     VectorSource source;
+    bool explicit_lengths = false;   // in EAX and EDX
     ir::Value flags = ir::kNoValue;  // the operation that writes them
 };
 
