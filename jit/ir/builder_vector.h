@@ -61,7 +61,7 @@ struct VectorBuilder : Builder {
         append({.code = Code::store_vec,
                 .size = log2_of(Bytes),
                 .n = static_cast<u8>(A),
-                .a = address_of(i),
+                .a = written_address_of(i),
                 .b = v.id});
         return true;
     }

@@ -105,7 +105,11 @@ private:
     bool hit(LinearAddr va, unsigned size, Access access, F&& try_hit) {
         if (cpu_.mem_checks) return false;
         if (try_hit()) return true;
-        if (cpu_.mode.code64() && !(canonical(va) && canonical(va + size - 1))) return false;
+        // What never gets as far as the page tables: addresses that are not canonical, and in
+        // legacy code what lies beyond the segment's limit of 4 GiB.
+        const LinearAddr last = va + size - 1;
+        if (cpu_.mode.code64() ? !canonical(va) || !canonical(last) : last > 0xFFFFFFFF)
+            return false;
         return cpu_.mmu.probe(cpu_.mmu.data_class(), va, size, access) && try_hit();
     }
     template <class T>

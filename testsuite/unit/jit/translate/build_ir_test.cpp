@@ -83,6 +83,9 @@ Seen build_all(Mode mode) {
         ++seen.forms;
         if (const auto offence = ir::verify(block))
             FAIL_CHECK(*offence << "\n" << ir::print(block, {&insn, 1}, kRip));
+        for (const ir::Op& op : block.ops)
+            if (op.code == Code::store || op.code == Code::store_vec || op.code == Code::rmw)
+                CHECK((mode.code64() || block[op.a].m != kCs));
         const Row& row = instruction_rows()[insn.row];
         if (!build_rows()[insn.row] || insn.fn != row.select(insn)) {
             CHECK(interpreted(block));
