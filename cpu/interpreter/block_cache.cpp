@@ -1,5 +1,6 @@
 #include "cpu/interpreter/block_cache.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -83,7 +84,7 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     const unsigned on_page = static_cast<unsigned>(kPageSize - (linear & (kPageSize - 1)));
     const u64 limit = cpu_.mode.code64() ? ~u64{0} : cpu_.seg[kCs].limit - cpu_.rip + 1;
     Insn insns[kMaxInsns];
-    unsigned count = 0, bytes = 0;
+    unsigned count = 0, bytes = 0, covered = 0;
     while (count < kMaxInsns && bytes < on_page) {
         Insn& i = insns[count];
         const unsigned left = on_page - bytes;
@@ -97,6 +98,8 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
             (void)cpu_.raise_gp(0);
             return nullptr;
         }
+        // What does not decode depends on more bytes than its length says.
+        covered = bytes + (i.row == 0xFFFF ? std::min(left, 15u) : i.length);
         bytes += i.length;
         ++count;
         if (!cacheable || ending_of(i) != Ending::kNext) break;
@@ -105,7 +108,7 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     Block* b = cacheable ? allocate(count) : new (single_) Block;
     b->rip = cpu_.rip;
     b->mode = cpu_.mode;
-    b->bytes = bytes;
+    b->bytes = covered;
     b->machine = machine;
     b->count = count;
     std::memcpy(static_cast<void*>(b->insns), insns, count * sizeof(Insn));
@@ -117,7 +120,7 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     Block*& frame = frames_[machine >> 12];
     b->next_in_frame = frame;
     frame = b;
-    cpu_.memory.mark_code(machine, bytes);
+    cpu_.memory.mark_code(machine, covered);
     return b;
 }
 
