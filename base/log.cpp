@@ -27,6 +27,7 @@ int g_error = 0;              // the first failure to write to g_file
 
 bool enabled(Item item) { return g_enabled & static_cast<u32>(item); }
 void enable(Item item) { g_enabled |= static_cast<u32>(item); }
+void disable_all() { g_enabled = 0; }
 
 bool enable_list(const char* list, const char** bad) {
     static char unknown[64];

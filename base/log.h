@@ -17,6 +17,7 @@ enum class Item : u32 {
 
 bool enabled(Item item);
 void enable(Item item);
+void disable_all();
 // Parses "int,guest_errors"; returns false and sets *bad to the first unknown name.
 bool enable_list(const char* list, const char** bad);
 // Redirects output to a file; false if it cannot be opened (errno tells why).

@@ -18,6 +18,7 @@
 #include "cpu/state/event.h"
 #include "cpu/state/insn.h"
 #include "cpu/state/mode.h"
+#include "cpu/state/translator_state.h"
 #include "memory/access/mmu.h"
 #include "memory/bus/io_bus.h"
 
@@ -72,7 +73,9 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     memory::IoBus& io;
     LocalApicPort& lapic;
     VirtualClock& clock;
-    Virtualization* vt = nullptr;  // null: the model has no VT
+    Virtualization* vt = nullptr;      // null: the model has no VT
+    Translator* translator = nullptr;  // null: everything is interpreted
+    TranslatorState translated;
     InsnObserver* insn_observer = nullptr;
     EventObserver* event_observer = nullptr;
 
@@ -125,7 +128,7 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     void update_mode();  // after CS, SS, CPL, CR0, CR4, EFER, EFLAGS.VM/AC, DR7, VT mode changes
     void update_segment(SegReg s);  // after seg[s] changed (also calls for its ranges)
     bool flat_segments() const;
-    void update_paging();           // after CR0/CR3/CR4/EFER/PDPTEs, ASID or second stage change
+    void update_paging();  // after CR0/CR3/CR4/EFER/PDPTEs, ASID or second stage change
     // Second stage and address-space id, set by VT at entry and exit before update_paging().
     memory::SecondStage second_stage;
     u16 asid = 0;
@@ -246,6 +249,13 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
                                              unsigned size, u64& value) override;
 
     std::unique_ptr<BlockCache> blocks;
+
+    // --- the run loop's parts, which the translator uses too (cpu/interpreter/run.cpp) ---
+    // State after instruction `last` of the running block ended with `step`: rip, tick count,
+    // fault.
+    void finish(const Insn& last, Step step);
+    // Interprets `block` from instruction `first` on, at most `limit` instructions.
+    Step run_block(const Block& block, unsigned first, u64 limit);
 };
 
 }  // namespace rm::cpu

@@ -93,4 +93,19 @@ public:
     virtual void smm_leave(Cpu& cpu) = 0;
 };
 
+// Runs hot blocks as host code. One object per processor, implemented by jit/run; without one every
+// block is interpreted.
+struct Block;
+class Translator {
+public:
+    virtual ~Translator() = default;
+    // Called by the run loop for a block that it may run whole, with at least BlockCache::kMaxInsns
+    // ticks to go before anything has to be looked at. True: it has run it, and possibly more after
+    // it; state, rip and tick count are exact. False: interpret it.
+    virtual bool run(Cpu& cpu, Block& block) = 0;
+    // The block's bytes or its mapping are gone.
+    virtual void dropped(Block& block) = 0;
+    virtual void flushed() = 0;  // every block is
+};
+
 }  // namespace rm::cpu

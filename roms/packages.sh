@@ -3,7 +3,7 @@
 # (with the argument "images"). Does nothing, quickly, when all is there.
 set -euo pipefail
 build="g++ meson ninja-build pkg-config nasm acpica-tools python3 libzydis-dev libcapstone-dev libxbyak-dev libelf-dev
-doctest-dev libsimde-dev nlohmann-json3-dev libzstd-dev zlib1g-dev libssl-dev seabios clang-format"
+doctest-dev libsimde-dev nlohmann-json3-dev libzstd-dev zlib1g-dev libssl-dev libseccomp-dev seabios clang-format"
 images="dpkg-dev gcc-multilib cpio zstd xz-utils kmod grub-pc-bin grub-common xorriso mtools binutils memtest86+"
 wanted=$build
 [ "${1:-}" = images ] && wanted="$build $images"

@@ -34,9 +34,10 @@ enum Check : u16 {
 };
 
 enum class Ending : u8 {
-    kNext,    // the block goes on
-    kBranch,  // ends the block; the body sets rip and returns kJump, or kNext to fall through
-    kStop,    // ends the block: mode, map, interrupt state or code may have changed
+    kNext,         // the block goes on
+    kConditional,  // the block goes on behind it, unless the body jumps
+    kBranch,       // ends the block; the body sets rip and returns kJump, or kNext to fall through
+    kStop,         // ends the block: mode, map, interrupt state or code may have changed
 };
 
 struct Row {

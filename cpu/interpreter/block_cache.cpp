@@ -102,7 +102,8 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
         covered = bytes + (i.row == 0xFFFF ? std::min(left, 15u) : i.length);
         bytes += i.length;
         ++count;
-        if (!cacheable || ending_of(i) != Ending::kNext) break;
+        const Ending ending = ending_of(i);
+        if (!cacheable || (ending != Ending::kNext && ending != Ending::kConditional)) break;
     }
     ++decoded_blocks;
     Block* b = cacheable ? allocate(count) : new (single_) Block;
@@ -114,6 +115,8 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     std::memcpy(static_cast<void*>(b->insns), insns, count * sizeof(Insn));
     if (!cacheable) return b;
     b->host = host;
+    b->watch_first = machine;
+    b->watch_last = machine + covered - 1;
     Block*& head = hash_[slot(b->rip, b->mode)];
     b->next_hash = head;
     head = b;
@@ -151,6 +154,14 @@ Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, unsigned on
     return b;
 }
 
+Block* BlockCache::known(const Block& block, u64 rip) {
+    if (!block.host || ((rip ^ block.rip) & kPageMask)) return nullptr;
+    const u8* host = block.host + static_cast<i64>(rip - block.rip);
+    for (Block* b = hash_[slot(rip, block.mode)]; b; b = b->next_hash)
+        if (b->host == host && b->rip == rip && b->mode == block.mode) return b;
+    return nullptr;
+}
+
 void BlockCache::drop(Block* block) {
     for (Block** at = &hash_[slot(block->rip, block->mode)]; *at; at = &(*at)->next_hash)
         if (*at == block) {
@@ -158,6 +169,7 @@ void BlockCache::drop(Block* block) {
             break;
         }
     block->host = nullptr;
+    if (block->translation) cpu_.translator->dropped(*block);
 }
 
 void BlockCache::invalidate(PhysAddr addr, unsigned size) {
@@ -167,7 +179,7 @@ void BlockCache::invalidate(PhysAddr addr, unsigned size) {
     const PhysAddr first = addr & ~PhysAddr{63}, last = (addr + size - 1) | 63;
     for (Block** at = &frame->second; *at;) {
         Block* b = *at;
-        if (b->machine > last || b->machine + b->bytes - 1 < first) {
+        if (b->watch_first > last || b->watch_last < first) {
             at = &b->next_in_frame;
             continue;
         }
@@ -187,6 +199,7 @@ void BlockCache::flush() {
     frames_.clear();
     used_ = 0;
     ++flushes_;
+    if (cpu_.translator) cpu_.translator->flushed();
 }
 
 }  // namespace rm::cpu

@@ -23,7 +23,13 @@ struct Block {
     Block* followers[2] = {};
     Block* next_hash = nullptr;
     Block* next_in_frame = nullptr;
-    Insn insns[];  // count of them
+    void* translation = nullptr;  // the translator's, with `runs` counting the interpreted ones
+    u32 runs = 0;
+    // Machine bytes that the block, or its translation, depends on: itself, and what a translation
+    // has looked at of the blocks it leads to (same page).
+    PhysAddr watch_first = 0, watch_last = 0;
+    i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
+    Insn insns[];        // count of them
 };
 
 class BlockCache {
@@ -53,6 +59,8 @@ public:
     void invalidate(PhysAddr addr, unsigned size);
     // Drops everything (map changed: host pointers are stale).
     void flush();
+    // The decoded block at `rip` on the page of `block`, if there is one; never decodes.
+    Block* known(const Block& block, u64 rip);
     Decoder& decoder() { return decoder_; }
     u64 decoded_blocks = 0, invalidations = 0;
 

@@ -32,40 +32,6 @@ bool single_step(const Cpu& cpu) {
            (cpu.insn_observer && cpu.insn_observer->wants(cpu));
 }
 
-// State after the last instruction run, `last`, ended with `step`.
-void finish(Cpu& cpu, const Insn& last, Step step) {
-    const u64 done = static_cast<u64>(&last - cpu.block_first) + 1;
-    switch (step) {
-        case Step::kNext:
-        case Step::kEnd: cpu.rip = cpu.next_rip(last); break;
-        case Step::kJump:
-        case Step::kVmExit: break;
-        case Step::kAgain:
-        case Step::kFault: cpu.rip = cpu.rip_of(last); break;
-    }
-    cpu.ip = nullptr;
-    // A REP piece has added its iterations to tick_base itself.
-    cpu.tick_base += step == Step::kAgain ? done - 1 : done;
-    if (step != Step::kFault) return;
-    cpu.faulting_length = last.length;
-    handle_fault(cpu);
-}
-
-Step run_block(Cpu& cpu, const Block& block, u64 limit) {
-    cpu.block_rip = block.rip;
-    cpu.block_first = block.insns;
-    const Insn* i = block.insns;
-    cpu.ip_end = i + (block.count < limit ? block.count : limit);
-    Step step;
-    do {
-        cpu.ip = i;
-        step = i->fn(cpu, *i);
-        ++i;
-    } while (step == Step::kNext && i < cpu.ip_end);
-    finish(cpu, i[-1], step);
-    return step;
-}
-
 bool loads_rf(const Insn& i) {
     if (i.row == 0xFFFF) return false;
     const Intercept id = instruction_rows()[i.row].intercept;
@@ -105,11 +71,44 @@ void run_single(Cpu& cpu, const Block& block) {
         cpu.pending_db |= bit(14);
         cpu.attention |= kAttnTrap;
     }
-    finish(cpu, i, step);
+    cpu.finish(i, step);
     if (shadow && retired) cpu.shadow = cpu.shadow == shadow ? 0 : cpu.shadow & ~shadow;
 }
 
 }  // namespace
+
+void Cpu::finish(const Insn& last, Step step) {
+    const u64 done = static_cast<u64>(&last - block_first) + 1;
+    switch (step) {
+        case Step::kNext:
+        case Step::kEnd: rip = next_rip(last); break;
+        case Step::kJump:
+        case Step::kVmExit: break;
+        case Step::kAgain:
+        case Step::kFault: rip = rip_of(last); break;
+    }
+    ip = nullptr;
+    // A REP piece has added its iterations to tick_base itself.
+    tick_base += step == Step::kAgain ? done - 1 : done;
+    if (step != Step::kFault) return;
+    faulting_length = last.length;
+    handle_fault(*this);
+}
+
+Step Cpu::run_block(const Block& block, unsigned first, u64 limit) {
+    block_rip = block.rip;
+    block_first = block.insns;
+    const Insn* i = block.insns + first;
+    ip_end = block.insns + (block.count < limit ? block.count : limit);
+    Step step;
+    do {
+        ip = i;
+        step = i->fn(*this, *i);
+        ++i;
+    } while (step == Step::kNext && i < ip_end);
+    finish(i[-1], step);
+    return step;
+}
 
 Processor::Stop Cpu::run(u64 until) {
     stop_tick = until;
@@ -133,12 +132,15 @@ Processor::Stop Cpu::run(u64 until) {
             handle_fault(*this);
             continue;
         }
-        if (single_step(*this)) [[unlikely]]
+        const u64 limit =
+            (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base;
+        if (single_step(*this)) [[unlikely]] {
             run_single(*this, *block);
-        else
-            step = run_block(
-                *this, *block,
-                (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base);
+        } else if (translator && limit > BlockCache::kMaxInsns && translator->run(*this, *block)) {
+            last = nullptr;
+        } else {
+            step = run_block(*block, 0, limit);
+        }
     }
 }
 

@@ -77,16 +77,17 @@ Cpu::SegRange segment_range(const Segment& s, Access access, bool real_or_v86) {
     return limit_range(s);
 }
 
-// CS, DS, ES and SS all reach from 0 to 4 GiB, readable, the last three writable: protected mode only,
-// where a translated address needs no segment.
+// CS, DS, ES and SS all reach from 0 to 4 GiB, readable, the last three writable: protected mode
+// only, where a translated address needs no segment.
 bool Cpu::flat_segments() const {
     auto flat = [&](SegReg s, const SegRange& r) {
         return seg[s].base == 0 && r.lo == 0 && r.hi == kMask32;
     };
     return !real_or_v86() && seg[kCs].base == 0 && seg[kCs].limit == kMask32 &&
-           flat(kCs, read_range[kCs]) && flat(kDs, write_range[kDs]) && flat(kEs, write_range[kEs]) &&
-           flat(kSs, write_range[kSs]) && read_range[kDs].hi == kMask32 &&
-           read_range[kEs].hi == kMask32 && read_range[kSs].hi == kMask32;
+           flat(kCs, read_range[kCs]) && flat(kDs, write_range[kDs]) &&
+           flat(kEs, write_range[kEs]) && flat(kSs, write_range[kSs]) &&
+           read_range[kDs].hi == kMask32 && read_range[kEs].hi == kMask32 &&
+           read_range[kSs].hi == kMask32;
 }
 
 void Cpu::update_segment(SegReg s) {

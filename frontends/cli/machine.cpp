@@ -23,8 +23,8 @@ std::unexpected<Error> in_option(const char* option, const Error& error) {
 
 Machine::~Machine() = default;
 
-Result<std::unique_ptr<Machine>> Machine::create(const Options& options) {
-    std::unique_ptr<Machine> machine(new Machine(options));
+Result<std::unique_ptr<Machine>> Machine::create(const Options& options, VerifyRole verify) {
+    std::unique_ptr<Machine> machine(new Machine(options, verify));
     if (auto built = machine->build(); !built) return std::unexpected(built.error());
     return machine;
 }
@@ -75,6 +75,7 @@ Result<void> Machine::build() {
         std::move(config), [this](const platform::CpuPlace& place) { return make_cpu(place); });
     if (!pc) return std::unexpected(pc.error());
     pc_ = std::move(*pc);
+    if (!failure_.empty()) return fail("%s", failure_.c_str());
     return open_screendump();
 }
 
@@ -143,6 +144,16 @@ std::unique_ptr<Processor> Machine::make_cpu(const platform::CpuPlace& place) {
         virtualizations_.push_back(std::move(vt));
     }
     processor->reset();
+    if (options_.translate) {
+        auto translator = jit::Translator::create(*processor, {.code_bytes = options_.code_bytes});
+        if (translator) {
+            translators_.push_back(std::move(*translator));
+            if (verify_.channel)
+                verifiers_.push_back(std::make_unique<jit::Verifier>(
+                    *processor, *translators_.back(), *verify_.channel, verify_.role));
+        }
+        if (!translator && failure_.empty()) failure_ = translator.error().message;
+    }
     tracing_->attach(*processor);
     cpus_.push_back(processor.get());
     return processor;
@@ -197,6 +208,8 @@ int Machine::run(const std::atomic<bool>& interrupt, std::atomic<bool>& report) 
         log::warn("%s", dumped.error().message.c_str());
         code = 1;
     }
+    if (options_.translator_statistics)
+        for (const auto& t : translators_) std::fputs(t->statistics().text().c_str(), stderr);
     if (auto finished = tracing_->finish(cpus_, *pc_); !finished) {
         log::warn("%s", finished.error().message.c_str());
         code = 1;

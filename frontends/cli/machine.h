@@ -10,6 +10,8 @@
 #include "cpu/models/model.h"
 #include "frontends/cli/options.h"
 #include "frontends/cli/tracing.h"
+#include "jit/run/translator.h"
+#include "jit/run/verify.h"
 #include "platform/machine/pc.h"
 
 namespace rm::frontends {
@@ -17,15 +19,21 @@ namespace rm::frontends {
 // run()'s result when `interrupt` ended it.
 inline constexpr int kInterruptedCode = -1;
 
+// Which of -accel verify's two processes this is.
+struct VerifyRole {
+    jit::VerifyChannel* channel = nullptr;  // null: no verification
+    jit::Verifier::Role role = jit::Verifier::Role::kSender;
+};
+
 class Machine {
 public:
-    static Result<std::unique_ptr<Machine>> create(const Options& options);
+    static Result<std::unique_ptr<Machine>> create(const Options& options, VerifyRole verify = {});
     ~Machine();
     // Runs to the end. `interrupt` is set by SIGINT and SIGTERM, `report` by SIGUSR1.
     int run(const std::atomic<bool>& interrupt, std::atomic<bool>& report);
 
 private:
-    explicit Machine(const Options& options) : options_(options) {}
+    Machine(const Options& options, VerifyRole verify) : options_(options), verify_(verify) {}
     Result<void> build();
     Result<void> add_serials(platform::PcConfig& config);
     Result<void> add_drives(platform::PcConfig& config);
@@ -41,9 +49,12 @@ private:
     };
 
     Options options_;
+    VerifyRole verify_;
     cpu::Model model_;
     std::unique_ptr<Tracing> tracing_;
     std::vector<std::unique_ptr<cpu::Virtualization>> virtualizations_;
+    std::vector<std::unique_ptr<jit::Translator>> translators_;
+    std::vector<std::unique_ptr<jit::Verifier>> verifiers_;
     std::vector<std::unique_ptr<platform::CharBackend>> backends_;
     std::vector<cpu::Cpu*> cpus_;
     std::unique_ptr<platform::Pc> pc_;

@@ -1,5 +1,7 @@
 // Program entry: options, signals, exit code. Everything else is in Machine.
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <string>
@@ -7,6 +9,7 @@
 #include "base/log.h"
 #include "frontends/cli/machine.h"
 #include "frontends/cli/options.h"
+#include "frontends/cli/sandbox.h"
 
 namespace {
 
@@ -55,6 +58,30 @@ void catch_signals() {
     signal(SIGPIPE, SIG_IGN);
 }
 
+// The interpreting half of -accel verify: the same machine, with nothing that anybody sees or
+// keeps.
+void make_silent(rm::frontends::Options& o, rm::frontends::VerifyRole& verify) {
+    verify.role = rm::jit::Verifier::Role::kChecker;
+    if (o.serials.empty() && o.nographic) o.serials.push_back("null");
+    for (std::string& s : o.serials) s = s == "none" ? s : "null";
+    if (!o.debugcon.empty()) o.debugcon = "null";
+    o.traces.clear();
+    o.screendump.clear();
+    o.snapshot = true;
+    o.translator_statistics = false;
+    rm::log::disable_all();
+}
+
+// Exit code of -accel verify once neither has found a difference: the translating process's own.
+int outcome_of(pid_t translating, int code) {
+    int status = 0;
+    if (waitpid(translating, &status, 0) != translating || WIFEXITED(status))
+        return WIFEXITED(status) ? WEXITSTATUS(status) : code;
+    std::fprintf(stderr, "ringminus: -accel verify: the translating process ended by signal %d\n",
+                 WTERMSIG(status));
+    return 5;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -69,11 +96,34 @@ int main(int argc, char** argv) {
     if (!options->log_file.empty() && !log::open_file(options->log_file.c_str()))
         return complain(fail("-D %s: %m", options->log_file.c_str()).error());
     catch_signals();
-    auto machine = frontends::Machine::create(*options);
+    frontends::VerifyRole verify;
+    std::unique_ptr<jit::VerifyChannel> channel;
+    pid_t translating = 0;
+    if (options->verify) {
+        auto made = jit::VerifyChannel::create();
+        if (!made) return complain(made.error());
+        channel = std::move(*made);
+        verify.channel = channel.get();
+        // What the host types in would reach the two machines at different times.
+        if (!std::freopen("/dev/null", "r", stdin)) return complain(fail("/dev/null: %m").error());
+        translating = fork();
+        if (translating < 0) return complain(fail("-accel verify: fork: %m").error());
+        if (translating > 0) {
+            channel->set_sender(translating);
+            make_silent(*options, verify);
+        }
+    }
+    auto machine = frontends::Machine::create(*options, verify);
     if (!machine) return complain(machine.error());
     if (options->start_paused) raise(SIGSTOP);
+    // Not asked for, it is only a precaution: an old kernel, a sanitizer and the two processes of
+    // -accel verify, which watch each other, go without.
+    if (options->sandbox.value_or(frontends::sandbox_possible() && !options->verify))
+        if (auto entered = frontends::enter_sandbox(); !entered && options->sandbox)
+            return complain(fail("-sandbox on: %s", entered.error().message.c_str()).error());
     int code = (*machine)->run(g_interrupt, g_report);
     machine->reset();  // the terminal is as it was before the last messages
+    if (translating > 0) code = outcome_of(translating, code);
     if (!log::close_file()) code = complain(fail("-D %s: %m", options->log_file.c_str()).error());
     return code == frontends::kInterruptedCode ? 128 + g_signal : code;
 }

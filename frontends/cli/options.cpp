@@ -61,6 +61,31 @@ Status only(const char* option, const std::string& value, const std::vector<std:
     return fail("%s: '%s' is not supported; supported: %s", option, value.c_str(), list.c_str());
 }
 
+Status parse_accel(Options& o, const std::string& v) {
+    const auto p = split_properties(v);
+    const std::string engine = p[0].has_value ? "" : p[0].key;
+    if (Status s = only("-accel", engine, {"jit", "interp", "verify"}); !s) return s;
+    o.verify = engine == "verify";
+    o.translate = engine != "interp";
+    if (!o.translate)
+        return each_property("-accel interp", v, 1, {}, [](const Property&) { return Status{}; });
+    std::string rest;
+    for (std::size_t n = 1; n < p.size(); ++n) {
+        if (p[n].key == "stats" && !p[n].has_value)
+            o.translator_statistics = true;
+        else
+            rest += "," + p[n].key + (p[n].has_value ? "=" + p[n].value : "");
+    }
+    return each_property(
+        "-accel jit", "jit" + rest, 1, {"tb-size"}, [&](const Property& q) -> Status {
+            u64 mib = 0;
+            if (Status s = assign(mib, parse_number("-accel jit,tb-size=", q.value, 4, 1024)); !s)
+                return s;
+            o.code_bytes = mib << 20;
+            return {};
+        });
+}
+
 Status parse_machine(Options& o, const std::string& v) {
     const auto p = split_properties(v);
     const bool typed = !p[0].has_value || p[0].key == "type";  // else only properties, as in QEMU
@@ -71,8 +96,7 @@ Status parse_machine(Options& o, const std::string& v) {
             return s;
     return each_property("-machine", v, typed ? 1 : 0, {"accel", "linux-entry"},
                          [&](const Property& q) {
-                             if (q.key == "accel")
-                                 return only("-machine accel=", q.value, {"interp"});
+                             if (q.key == "accel") return parse_accel(o, q.value);
                              o.linux_entry64 = q.value == "64";
                              return only("-machine linux-entry=", q.value, {"real", "64"});
                          });
@@ -342,14 +366,25 @@ constexpr Row kRows[] = {
     {"rtc", "base=DATE",
      "date of the clock at the start (default 2024-01-01, the same in every run)", parse_rtc},
     {"icount", "shift=N", "one instruction takes 2^N ns of virtual time (default 2)", parse_icount},
-    {"accel", "interp", "execution engine; only interp",
-     [](Options&, const std::string& v) { return only("-accel", v, {"interp"}); }},
+    {"accel", "jit|interp|verify",
+     "execution engine: translator (tb-size=MIB of code, stats), interpreter (same results), or "
+     "both "
+     "in step, stopping at the first difference",
+     parse_accel},
     {"trace", "vmexit,file=F,format=text|jsonl | vmstat",
      "VM entries and exits; a table of them at the end", parse_trace},
     {"symbols", "L1=ELF,L2=ELF", "symbols for traces", parse_symbols},
     {"singlestep", "L1|L2", "one trace line per instruction of that level",
      [](Options& o, const std::string& v) {
          return parse_level("-singlestep", v, o.singlestep_level);
+     }},
+    {"sandbox", "on|off",
+     "running, the process may open no files, sockets or programs (default on)",
+     [](Options& o, const std::string& v) -> Status {
+         const auto p = split_properties(v);
+         o.sandbox = p[0].key == "on";
+         if (Status s = only("-sandbox", p[0].key, {"on", "off"}); !s) return s;
+         return each_property("-sandbox", v, 1, {}, [](const Property&) { return Status{}; });
      }},
     {"name", "TEXT", "ignored: a name for the process list",
      [](Options&, const std::string&) { return Status{}; }},
@@ -403,6 +438,8 @@ Result<Options> parse_options(int argc, const char* const* argv) {
         return fail("%s needs -kernel FILE", o.initrd.empty() ? "-append" : "-initrd");
     if (o.kernel.empty() && o.linux_entry64)
         return fail("-machine linux-entry=64 needs -kernel FILE");
+    if (o.sandbox.value_or(false) && o.verify)
+        return fail("-sandbox on: -accel verify runs two processes that watch each other");
     if (!o.screendump.empty() && !o.vga)
         return fail("-screendump %s: -vga none leaves no screen to dump", o.screendump.c_str());
     return o;

@@ -56,8 +56,13 @@ struct Options {
     unsigned singlestep_level = 0;  // 1 or 2: -singlestep L1, L2
     std::optional<u64> rtc_base;    // Unix seconds
     unsigned icount_shift = 2;
+    bool translate = false;          // -accel jit
+    u64 code_bytes = u64{64} << 20;  // -accel jit,tb-size=
+    bool translator_statistics = false;
+    bool verify = false;     // -accel verify
     std::string screendump;  // file written when the machine ends: .ppm or text
     std::string log_items, log_file;
+    std::optional<bool> sandbox;  // -sandbox; not given: on where it is possible
     bool help = false, version = false;
     std::string help_topic;  // "cpu": list models
 };

@@ -42,6 +42,20 @@ void Mmu::set_code_class(PrivClass priv) {
     code_ = arrays_[static_cast<unsigned>(priv)];
 }
 
+u64 Mmu::code_epoch() const {
+    const TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(code_class_)].get();
+    return array ? array->code_epoch() : 0;
+}
+
+bool Mmu::touch(LinearAddr va, unsigned size, Access access) {
+    const LinearAddr page = va & kPageMask;
+    if (((va + size - 1) & kPageMask) != page) return false;
+    Place place;
+    if (!resolve(va, access, data_class_, place)) return false;
+    const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
+    return (access == Access::kWrite ? e.write : e.read) == page;
+}
+
 void Mmu::flush(const FlushFilter& filter) {
     spaces_->pool.for_each([&](TlbSpaces::Space& space) {
         const SpaceTag& tag = space.tag;

@@ -70,6 +70,15 @@ public:
         data_ = arrays_[static_cast<unsigned>(priv)];
     }
     PrivClass data_class() const { return data_class_; }
+    // For translated code: where the current arrays' addresses are, and a number that changes
+    // whenever a page that code may have been fetched from is invalidated or the code array
+    // switched (the same array comes back with the same number).
+    TlbEntry* const* data_table() const { return &data_; }
+    TlbEntry* const* code_table() const { return &code_; }
+    u64 code_epoch() const;
+    // Makes the TLB hold va for an access of `size` bytes by the current class. False: it cannot (a
+    // fault, a device, code in the page, a page border); nothing but A and D bits has changed.
+    [[nodiscard]] bool touch(LinearAddr va, unsigned size, Access access);
     void flush(const FlushFilter& filter);
     void flush_all() { flush(FlushFilter{}); }
     // The 4 KiB physical page whose accesses go to Owner::special_page (xAPIC base); ~0 = none.

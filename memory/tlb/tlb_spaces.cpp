@@ -2,6 +2,7 @@
 #include "memory/tlb/tlb_spaces.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/bits.h"
 
@@ -12,12 +13,30 @@ void TlbArray::insert(const TlbEntry& entry, TlbSide side) {
     if (!(side_[slot].flags & TlbSide::kLogged)) log_[logged_++] = static_cast<u16>(slot);
     side.flags |= TlbSide::kInUse | TlbSide::kLogged;
     side_[slot] = side;
+    // The page has moved without an invalidation: what was remembered of it is stale now.
+    const bool moved = entry.exec != kTlbNoTag && entries_[slot].exec == entry.exec &&
+                       entries_[slot].addend != entry.addend;
     entries_[slot] = entry;
+    if (moved) [[unlikely]]
+        new_epoch();
+    if (entry.exec != kTlbNoTag) code_pages_.set(code_bit(side.page));
     if (side.page_shift > 12) [[unlikely]] {
         const u64 rest = low_mask(side.page_shift);
         large_first_ = std::min(large_first_, side.page & ~rest);
         large_last_ = std::max(large_last_, side.page | rest);
     }
+}
+
+u64 TlbArray::next_epoch() {
+    static std::atomic<u64> last{0};
+    return ++last;
+}
+
+void TlbArray::new_epoch() {
+    code_epoch_ = next_epoch();
+    code_pages_.reset();
+    for (unsigned i = 0; i < logged_; ++i)
+        if (entries_[log_[i]].exec != kTlbNoTag) code_pages_.set(code_bit(side_[log_[i]].page));
 }
 
 // Leaves the slot in the log.
@@ -47,6 +66,7 @@ void TlbArray::drop_if(Test&& test) {
 
 void TlbArray::flush(bool keep_global) {
     drop_if([&](const TlbSide& s) { return !(keep_global && (s.flags & TlbSide::kGlobal)); });
+    if (code_pages_.any()) new_epoch();
 }
 
 void TlbArray::flush_page(LinearAddr va, bool keep_global) {
@@ -56,8 +76,10 @@ void TlbArray::flush_page(LinearAddr va, bool keep_global) {
     };
     const TlbSide& s = side(va);
     if ((s.flags & TlbSide::kInUse) && matches(s)) drop(slot_of(va));
-    if (va >= large_first_ && va <= large_last_) [[unlikely]]
+    const bool large = va >= large_first_ && va <= large_last_;
+    if (large) [[unlikely]]
         drop_if([&](const TlbSide& other) { return other.page_shift > 12 && matches(other); });
+    if (large || code_pages_.test(code_bit(va))) new_epoch();
 }
 
 void TlbArray::drop_writes(u64 machine) {
@@ -67,6 +89,7 @@ void TlbArray::drop_writes(u64 machine) {
 
 void TlbArray::drop_machine(u64 machine) {
     drop_if([&](const TlbSide& s) { return s.machine == machine; });
+    new_epoch();
 }
 
 TlbArray& TlbSpaces::Space::array(PrivClass priv) {

@@ -6,6 +6,7 @@
 // what has to go when: SDM 3A 4.10.4, SDM 3C 29.4.3, APM2 5.5 and 15.16.
 #pragma once
 #include <array>
+#include <bitset>
 #include <memory>
 
 #include "memory/tlb/tlb.h"
@@ -39,16 +40,28 @@ public:
     void flush_page(LinearAddr va, bool keep_global);
     void drop_writes(u64 machine);   // write tags of entries that map the machine page
     void drop_machine(u64 machine);  // those entries altogether
+    // Changes when a page that may have been executed from is invalidated: whoever remembers where
+    // code of this space is must forget it. Never 0.
+    u64 code_epoch() const { return code_epoch_; }
 
 private:
     void drop(unsigned slot);
     template <class Test>
     void drop_if(Test&& test);
+    static u64 next_epoch();
+    void new_epoch();
+    static unsigned code_bit(LinearAddr va) {
+        return static_cast<unsigned>((va >> 12) ^ (va >> 22)) % kCodeBits;
+    }
 
     std::array<TlbEntry, kTlbEntries> entries_;
     std::array<TlbSide, kTlbEntries> side_;
     std::array<u16, kTlbEntries> log_;
     unsigned logged_ = 0;
+    // Executable pages that have been in the array in this epoch, by hash.
+    static constexpr unsigned kCodeBits = 1024;
+    std::bitset<kCodeBits> code_pages_;
+    u64 code_epoch_ = next_epoch();
     LinearAddr large_first_ = ~u64{0}, large_last_ = 0;  // where pieces of large pages can be
 };
 

@@ -1,0 +1,693 @@
+// Integer arithmetic: each operation is the host's own instruction on the guest's registers where
+// they are. Guest flags it sets stay in the host's; begin_recipe() and keep() see to it that they
+// can be made again.
+#include <xbyak/xbyak_util.h>
+
+#include "jit/host/x64/emitter.h"
+
+namespace rm::jit::x64 {
+
+using namespace Xbyak;
+using cpu::Cc;
+using ir::Code;
+using ir::kNoValue;
+using ir::Op;
+using ir::Value;
+
+namespace {
+
+bool commutes(Code c) {
+    return c == Code::add || c == Code::adc || c == Code::and_ || c == Code::or_ || c == Code::xor_;
+}
+bool is_logic(Code c) { return c == Code::and_ || c == Code::or_ || c == Code::xor_; }
+// Flags for which the host agrees with alu.h.
+Cc exact_flags(Code c) { return is_logic(c) ? cpu::kCcAll & ~cpu::kCcAf : cpu::kCcAll; }
+
+}  // namespace
+
+void Emitter::emit_compare(Value v) {
+    const Op& o = op(v);
+    const bool test = o.code == Code::and_;
+    FlagRecipe r;
+    begin_recipe(v, r);
+    // The first operand: register or memory; a constant needs a register.
+    auto compare = [&](const Operand& a) {
+        with_source(
+            o.b, o.size,
+            [&](const Operand& b) {
+                if (a.isMEM() && b.isMEM()) {
+                    const Reg64 x = in_register(o.b, o.size);
+                    test ? this->test(a, sized_reg(x, o.size)) : cmp(a, sized_reg(x, o.size));
+                } else if (test && b.isMEM()) {
+                    this->test(b, static_cast<const Reg&>(a));
+                } else if (test) {
+                    this->test(a, static_cast<const Reg&>(b));
+                } else {
+                    cmp(a, b);
+                }
+            },
+            [&](u64 c) {
+                if (test)
+                    this->test(a, static_cast<u32>(c));
+                else
+                    cmp(a, static_cast<u32>(c));
+            });
+    };
+    if (needed_after(v)) {
+        r.a = keep(o.a, o.size, slot_a());
+        r.b = keep(o.b, o.size, slot_a() + 1);
+    }
+    if (loc_[o.a].kind == Loc::kConstant)
+        compare(sized_reg(in_register(o.a, o.size), o.size));
+    else if (loc_[o.a].kind == Loc::kPlace && loc_[o.b].kind == Loc::kGpr &&
+             host_of(loc_[o.b].n >> 3) < 0)
+        compare(sized_reg(in_register(o.a, o.size), o.size));
+    else
+        with_source(o.a, o.size, compare);
+    set_recipe(r, v, exact_flags(o.code));
+}
+
+void Emitter::emit_binary(Value v) {
+    const Op& o = op(v);
+    if (uses_[v] == 0 && o.writes == cpu::kCcAll && (o.code == Code::sub || o.code == Code::and_))
+        return emit_compare(v);
+    const bool flags = o.writes != 0;
+    const bool carry = o.code == Code::adc || o.code == Code::sbb;
+    // Without flags: additions that leave the host's alone.
+    if (!flags && (o.code == Code::add || o.code == Code::sub) && o.size >= 2 &&
+        loc_[o.b].kind == Loc::kConstant &&
+        fits32(o.code == Code::add ? loc_[o.b].imm : 0 - loc_[o.b].imm)) {
+        const i32 c = static_cast<i32>(o.code == Code::add ? loc_[o.b].imm : 0 - loc_[o.b].imm);
+        const Reg64 a = in_register(o.a, o.size);
+        const Destination d = destination(v, {o.a});
+        if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+        lea(sized_reg(d.reg, o.size), ptr[a + c]);
+        return finish(v, d);
+    }
+    FlagRecipe r;
+    if (carry) need_host_flags(cpu::kCcCf);
+    const bool needed = flags && needed_after(v);
+    if (flags) {
+        const Cc before = host_flags_;
+        begin_recipe(v, r);
+        if (carry && !(host_flags_ & cpu::kCcCf) && (before & cpu::kCcCf)) not_native();
+    }
+    Value a = o.a, b = o.b;
+    // Negation.
+    if (o.code == Code::sub && loc_[a].kind == Loc::kConstant && loc_[a].imm == 0) {
+        const Destination d = destination(v, {b});
+        const bool in_place = d.guest >= 0 && is_gpr(b, static_cast<unsigned>(d.guest));
+        if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+        if (!in_place) move_to(d.reg, b, o.size);
+        neg(sized_reg(d.reg, o.size));
+        finish(v, d);
+        if (needed) {
+            r.a = {Source::kConstant, 0, 0};
+            r.result = keep(v, o.size, slot_a());
+        }
+        if (flags)
+            set_recipe(r, v, cpu::kCcAll);
+        else
+            clobber_flags();
+        return;
+    }
+    Value put = kNoValue;
+    const int target = put_target(v, put);
+    if (target >= 0 && is_gpr(b, static_cast<unsigned>(target)) &&
+        !is_gpr(a, static_cast<unsigned>(target)) && commutes(o.code))
+        std::swap(a, b);
+    // x op x: nothing of it can be got back from the result.
+    const bool same =
+        loc_[a].kind == Loc::kGpr && loc_[b].kind == Loc::kGpr && loc_[a].n == loc_[b].n;
+    if (needed && (carry || (same && o.code == Code::add))) {
+        r.a = keep(a, o.size, slot_a());
+        r.b = same ? r.a : keep(b, o.size, slot_a() + 1);
+        if (r.a.kind == Source::kRegister && target >= 0 && (r.a.number >> 3) == target) {
+            const Reg64 x = in_register(a, o.size);
+            store_slot(slot_a(), x);
+            r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+            if (same) r.b = r.a;
+        }
+        if (r.b.kind == Source::kRegister && target >= 0 && (r.b.number >> 3) == target)
+            not_native();
+    }
+    const Destination d = destination(v, {a, b});
+    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+    const bool a_there = (loc_[a].kind == Loc::kGpr && d.guest >= 0 && !(loc_[a].n & 7) &&
+                          is_gpr(a, static_cast<unsigned>(d.guest))) ||
+                         (loc_[a].kind == Loc::kScratch && loc_[a].n == d.scratch);
+    if (!a_there) {
+        // The move must not destroy b.
+        if (loc_[b].kind == Loc::kPlace && d.scratch == 0) not_native();
+        if (d.guest >= 0 && is_gpr(b, static_cast<unsigned>(d.guest))) not_native();
+        if (o.size < 2 && d.guest < 0 && loc_[a].kind != Loc::kConstant && !(loc_[a].n & 7) &&
+            loc_[a].kind != Loc::kScratch)
+            with_source(a, o.size, [&](const Operand& s) { movzx(d.reg.cvt32(), s); });
+        else
+            move_to(d.reg, a, o.size);
+    }
+    const Reg x = sized_reg(d.reg, o.size);
+    auto with_operand = [&](const Operand& s) {
+        switch (o.code) {
+            case Code::add: add(x, s); break;
+            case Code::sub: sub(x, s); break;
+            case Code::adc: adc(x, s); break;
+            case Code::sbb: sbb(x, s); break;
+            case Code::and_: and_(x, s); break;
+            case Code::or_: or_(x, s); break;
+            default: xor_(x, s); break;
+        }
+    };
+    auto with_constant = [&](u64 c) {
+        const u32 k = static_cast<u32>(c);
+        // INC and DEC keep CF.
+        const bool keeps_carry = flags && !(o.writes & cpu::kCcCf);
+        switch (o.code) {
+            case Code::add: keeps_carry ? inc(x) : add(x, k); break;
+            case Code::sub: keeps_carry ? dec(x) : sub(x, k); break;
+            case Code::adc: adc(x, k); break;
+            case Code::sbb: sbb(x, k); break;
+            case Code::and_: and_(x, k); break;
+            case Code::or_: or_(x, k); break;
+            default: xor_(x, k); break;
+        }
+    };
+    const Cc carry_before = host_flags_ & cpu::kCcCf;
+    with_source(b, o.size, with_operand, with_constant);
+    finish(v, d);
+    if (!flags) return clobber_flags();
+    if (needed) {
+        if (is_logic(o.code)) {
+            r.result = keep(v, o.size, slot_a());
+        } else if (carry) {
+            // CF went in: it is what the result has beyond the operands.
+            if (d.guest < 0) not_native();
+            r.result = keep(v, o.size, slot_a());
+        } else if (same && o.code == Code::sub) {
+            r.a = r.b = {Source::kConstant, 0, 0};
+        } else if (!(same && o.code == Code::add)) {
+            r.result = keep(v, o.size, slot_a());
+            r.b = keep(b, o.size, slot_a() + 1);
+        }
+    }
+    const bool keeps_carry = !(o.writes & cpu::kCcCf);
+    set_recipe(r, v,
+               keeps_carry ? (cpu::kCcAll & ~cpu::kCcCf) | carry_before : exact_flags(o.code));
+}
+
+void Emitter::emit_shift(Value v) {
+    const Op& o = op(v);
+    const bool constant = loc_[o.b].kind == Loc::kConstant;
+    const unsigned count = static_cast<unsigned>(loc_[o.b].imm & (o.size == 3 ? 63 : 31));
+    const bool flags = o.writes != 0;
+    const bool rotate = o.code == Code::rol || o.code == Code::ror;
+    if (constant && count == 0) {
+        const Destination d = destination(v, {o.a});
+        if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+        move_to(d.reg, o.a, o.size);
+        return finish(v, d);
+    }
+    if (!constant && !is_gpr(o.b, cpu::kRcx)) not_native();
+    FlagRecipe r;
+    const bool needed = flags && needed_after(v);
+    if (flags) begin_recipe(v, r);
+    Value put = kNoValue;
+    const int target = put_target(v, put);
+    if (needed) {
+        r.b = constant ? Source{Source::kConstant, 0, count} : Source{Source::kRegister, 8, 0};
+        r.a = keep(o.a, o.size, slot_a());
+        if (r.a.kind == Source::kRegister && target >= 0 && (r.a.number >> 3) == target) {
+            store_slot(slot_a(), in_register(o.a, o.size));
+            r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+        }
+        if (!constant && target == cpu::kRcx) {
+            mov(sized(state(&cpu_.translated.flag_slots[slot_a() + 1]), 3), rcx);
+            r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+        }
+    }
+    // The count is in rcx, which a shift of rcx by itself only reads first.
+    const Destination d = destination(v, {o.a});
+    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+    const bool there =
+        (d.guest >= 0 && is_gpr(o.a, static_cast<unsigned>(d.guest)) && !(loc_[o.a].n & 7)) ||
+        (loc_[o.a].kind == Loc::kScratch && loc_[o.a].n == d.scratch);
+    if (!there) {
+        if (d.guest == cpu::kRcx && !constant) not_native();
+        move_to(d.reg, o.a, o.size);
+    }
+    const Reg x = sized_reg(d.reg, o.size);
+    auto shift = [&](const auto& n) {
+        switch (o.code) {
+            case Code::shl: shl(x, n); break;
+            case Code::shr: shr(x, n); break;
+            case Code::sar: sar(x, n); break;
+            case Code::rol: rol(x, n); break;
+            default: ror(x, n); break;
+        }
+    };
+    if (constant)
+        shift(static_cast<int>(count));
+    else
+        shift(cl);
+    finish(v, d);
+    if (!flags) return clobber_flags();
+    // Undefined or conditional flags are alu.h's business.
+    Cc exact = 0;
+    if (constant && rotate)
+        exact = count == 1 ? cpu::kCcCf | cpu::kCcOf : cpu::kCcCf;
+    else if (constant && count < (8u << o.size))
+        exact = cpu::kCcSf | cpu::kCcZf | cpu::kCcPf | cpu::kCcCf | (count == 1 ? cpu::kCcOf : 0);
+    set_recipe(r, v, exact);
+}
+
+void Emitter::emit_double_shift(Value v) {
+    const Op& o = op(v);
+    if (o.size < 2) not_native();
+    const bool constant = loc_[o.c].kind == Loc::kConstant;
+    const unsigned count = static_cast<unsigned>(loc_[o.c].imm & (o.size == 3 ? 63 : 31));
+    if ((constant && count == 0) || (!constant && !is_gpr(o.c, cpu::kRcx)) || !o.writes)
+        not_native();
+    FlagRecipe r;
+    const bool needed = needed_after(v);
+    begin_recipe(v, r);
+    Value put = kNoValue;
+    const int target = put_target(v, put);
+    if (target < 0 || host_of(static_cast<unsigned>(target)) < 0 ||
+        !is_gpr(o.a, static_cast<unsigned>(target)) || target == cpu::kRcx)
+        not_native();
+    const Reg64 second = in_register(o.b, o.size);
+    if (needed) {
+        store_slot(slot_a(), in_register(o.a, o.size));
+        store_slot(slot_a() + 1, second);
+        r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+        r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+        if (!constant) {
+            r.c = {Source::kRegister, 8, 0};
+        } else {
+            r.c = {Source::kConstant, 0, count};
+        }
+    }
+    before_write(static_cast<unsigned>(target));
+    const Reg64 d(host_of(static_cast<unsigned>(target)));
+    const Reg x = sized_reg(d, o.size), y = sized_reg(second, o.size);
+    if (o.code == Code::shld)
+        constant ? shld(x, y, static_cast<u8>(count)) : shld(x, y, cl);
+    else
+        constant ? shrd(x, y, static_cast<u8>(count)) : shrd(x, y, cl);
+    loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
+    set_recipe(r, v, constant ? cpu::kCcSf | cpu::kCcZf | cpu::kCcPf | cpu::kCcCf : 0);
+}
+
+// Both halves in the accumulator pair, or the low one alone.
+void Emitter::emit_multiply(Value v) {
+    const Op& o = op(v);
+    Value high = kNoValue;
+    for (Value j = v + 1; j < ir_.ops.size() && op(j).code != Code::insn; ++j)
+        if (op(j).code == Code::high && op(j).a == v) high = j;
+    FlagRecipe r;
+    const bool flags = o.writes != 0, needed = flags && needed_after(v);
+    if (flags) begin_recipe(v, r);
+    const bool wide = high != kNoValue && uses_[high] > 0;
+    if (wide) {
+        if (!is_gpr(o.a, cpu::kRax)) not_native();
+        if (needed) {
+            store_slot(slot_a(), rax);
+            r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+            const Reg64 b = in_register(o.b, o.size);
+            store_slot(slot_a() + 1, b);
+            r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+        }
+        before_write(cpu::kRax);
+        if (o.size) before_write(cpu::kRdx);
+        with_source(o.b, o.size, [&](const Operand& s) { o.code == Code::mul ? mul(s) : imul(s); });
+        loc_[v] = {Loc::kGpr, 0, 1};
+        loc_[high] = {Loc::kGpr, static_cast<u8>(o.size ? 16 : 1), 1};
+    } else {
+        if (o.size == 0) not_native();
+        Value put = kNoValue;
+        const int target = put_target(v, put);
+        if (needed) {
+            r.a = keep(o.a, o.size, slot_a());
+            r.b = keep(o.b, o.size, slot_a() + 1);
+            for (auto [source, value, slot] :
+                 {std::tuple{&r.a, o.a, 0u}, std::tuple{&r.b, o.b, 1u}})
+                if (source->kind == Source::kRegister && target >= 0 &&
+                    source->number >> 3 == target) {
+                    store_slot(slot_a() + slot, in_register(value, o.size));
+                    *source = {Source::kSlot, static_cast<u8>(slot_a() + slot), 0};
+                }
+        }
+        if (loc_[o.b].kind == Loc::kConstant &&
+            fits32(loc_[o.b].imm |
+                   (o.size == 2 && (loc_[o.b].imm >> 31 & 1) ? 0xFFFFFFFF00000000 : 0))) {
+            const i32 c = static_cast<i32>(loc_[o.b].imm);
+            const Destination d = destination(v, {o.a});
+            if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+            with_source(o.a, o.size,
+                        [&](const Operand& s) { imul(sized_reg(d.reg, o.size), s, c); });
+            finish(v, d);
+        } else {
+            Value a = o.a, b = o.b;
+            if (target >= 0 && is_gpr(b, static_cast<unsigned>(target))) std::swap(a, b);
+            const Destination d = destination(v, {a, b});
+            if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+            const bool there = (d.guest >= 0 && is_gpr(a, static_cast<unsigned>(d.guest))) ||
+                               (loc_[a].kind == Loc::kScratch && loc_[a].n == d.scratch);
+            if (!there) {
+                if (loc_[b].kind == Loc::kPlace && d.scratch == 0) not_native();
+                if (d.guest >= 0 && is_gpr(b, static_cast<unsigned>(d.guest))) not_native();
+                move_to(d.reg, a, o.size);
+            }
+            with_source(b, o.size, [&](const Operand& s) { imul(sized_reg(d.reg, o.size), s); });
+            finish(v, d);
+        }
+    }
+    if (flags)
+        set_recipe(r, v, cpu::kCcCf | cpu::kCcOf);
+    else
+        clobber_flags();
+}
+
+// The host's divide where it cannot fail; what it might refuse, the interpreter divides.
+void Emitter::emit_divide(Value v) {
+    const Op& o = op(v);
+    if (o.size < 2 || !is_gpr(o.a, cpu::kRdx) || !is_gpr(o.b, cpu::kRax)) not_native();
+    Value high = kNoValue;
+    for (Value j = v + 1; j < ir_.ops.size() && op(j).code != Code::insn; ++j)
+        if (op(j).code == Code::high && op(j).a == v) high = j;
+    if (high == kNoValue) not_native();
+    clobber_flags();
+    if (loc_[o.c].kind == Loc::kPlace) materialize_place();
+    const Reg64 divisor = in_register(o.c, o.size);
+    const Reg d = sized_reg(divisor, o.size), dx = sized_reg(rdx, o.size),
+              ax = sized_reg(rax, o.size);
+    if (o.code == Code::div) {
+        cmp(dx, d);
+        jae(slow_instruction());
+    } else {
+        const unsigned n = take_scratch(v, loc_[o.c].kind == Loc::kScratch ? loc_[o.c].n : -1);
+        const Reg t = sized_reg(scratch_reg(n), o.size);
+        lea(t, ptr[divisor + 1]);
+        cmp(t, 1);
+        jbe(slow_instruction());  // 0 and -1
+        mov(t, ax);
+        sar(t, o.size == 3 ? 63 : 31);
+        cmp(t, dx);
+        jne(slow_instruction());
+        release(n);
+    }
+    before_write(cpu::kRax);
+    before_write(cpu::kRdx);
+    o.code == Code::div ? div(d) : idiv(d);
+    loc_[v] = {Loc::kGpr, 0, 1};
+    loc_[high] = {Loc::kGpr, 16, 1};
+}
+
+// BSF, BSR: the result goes to a scratch register; put_if (on the source not being zero) moves it.
+void Emitter::emit_scan(Value v) {
+    const Op& o = op(v);
+    if (o.size == 0) not_native();
+    FlagRecipe r;
+    const bool needed = o.writes && needed_after(v);
+    if (o.writes) begin_recipe(v, r);
+    if (needed) {
+        store_slot(slot_a(), in_register(o.a, o.size));
+        r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+        r.b = {Source::kConstant, 0, 0};
+    }
+    const unsigned n = take_scratch(
+        v, loc_[o.a].kind == Loc::kScratch || loc_[o.a].kind == Loc::kPlace ? loc_[o.a].n : -1);
+    with_source(o.a, o.size, [&](const Operand& s) {
+        if (o.code == Code::bsf)
+            bsf(sized_reg(scratch_reg(n), o.size), s);
+        else
+            bsr(sized_reg(scratch_reg(n), o.size), s);
+    });
+    loc_[v] = {Loc::kScratch, static_cast<u8>(n), 0};
+    if (o.writes)
+        set_recipe(r, v, cpu::kCcZf);
+    else
+        clobber_flags();
+}
+
+void Emitter::emit_unary(Value v) {
+    const Op& o = op(v);
+    if (o.code == Code::popcnt || o.code == Code::lzcnt) {
+        static const Xbyak::util::Cpu host;
+        const bool have = o.code == Code::popcnt ? host.has(Xbyak::util::Cpu::tPOPCNT)
+                                                 : host.has(Xbyak::util::Cpu::tLZCNT);
+        if (!have || o.size == 0) not_native();
+        FlagRecipe r;
+        const bool needed = o.writes && needed_after(v);
+        if (o.writes) begin_recipe(v, r);
+        if (needed) {
+            store_slot(slot_a(), in_register(o.a, o.size));
+            r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+        }
+        const Destination d = destination(v, {o.a});
+        if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+        with_source(o.a, o.size, [&](const Operand& s) {
+            if (o.code == Code::popcnt)
+                popcnt(sized_reg(d.reg, o.size), s);
+            else
+                lzcnt(sized_reg(d.reg, o.size), s);
+        });
+        finish(v, d);
+        set_recipe(r, v, o.code == Code::popcnt ? cpu::kCcAll : cpu::kCcZf | cpu::kCcCf);
+        return;
+    }
+    const Destination d = destination(v, {o.a});
+    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+    const bool there =
+        (d.guest >= 0 && is_gpr(o.a, static_cast<unsigned>(d.guest)) && !(loc_[o.a].n & 7)) ||
+        (loc_[o.a].kind == Loc::kScratch && loc_[o.a].n == d.scratch);
+    if (!there) move_to(d.reg, o.a, o.size);
+    if (o.code == Code::not_) {
+        not_(sized_reg(d.reg, o.size));
+    } else if (o.size == 1) {  // MOVBE of 16 bits
+        clobber_flags();
+        rol(sized_reg(d.reg, 1), 8);
+    } else {
+        o.size == 3 ? bswap(d.reg) : bswap(d.reg.cvt32());
+    }
+    finish(v, d);
+}
+
+void Emitter::emit_extend(Value v) {
+    const Op& o = op(v);
+    const unsigned from = o.n;
+    const Destination d = destination(v, {o.a});
+    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+    if (loc_[o.a].kind == Loc::kConstant) not_native();
+    if (loc_[o.a].kind == Loc::kGpr && (loc_[o.a].n & 7) && d.reg.getIdx() > 7) not_native();
+    with_source(o.a, from, [&](const Operand& s) {
+        if (o.code == Code::zero_extend) {
+            if (from == 2)
+                mov(d.reg.cvt32(), s);
+            else if (o.size == 1)
+                movzx(d.reg.cvt16(), s);
+            else
+                movzx(d.reg.cvt32(), s);
+        } else if (from == 2) {
+            movsxd(d.reg, s);
+        } else {
+            movsx(sized_reg(d.reg, o.size), s);
+        }
+    });
+    finish(v, d);
+}
+
+void Emitter::emit_offset(Value v) {
+    // LEA: through its truncation to the operand size to the register it is put into.
+    const Op& address = op(op(v).a);
+    Value put = kNoValue;
+    Value result = v;
+    if (v + 1u < ir_.ops.size() && op(v + 1).code == Code::truncate && op(v + 1).a == v)
+        result = v + 1;
+    const int target = put_target(result, put);
+    const unsigned size = std::min<unsigned>(op(result).size, address.size);
+    if (target >= 0 && host_of(static_cast<unsigned>(target)) >= 0 && op(result).size >= 2) {
+        before_write(static_cast<unsigned>(target));
+        const Reg64 d(host_of(static_cast<unsigned>(target)));
+        Op narrowed = address;
+        narrowed.size = static_cast<u8>(size);
+        load_address(d, narrowed, 0);
+        loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
+        return;
+    }
+    if (scratch_[0] != kNoValue || scratch_[1] != kNoValue) not_native();
+    load_address(r11, address, 0);
+    scratch_[0] = v;
+    loc_[v] = {Loc::kScratch, 0, 0};
+}
+
+void Emitter::emit_equal(Value v) {
+    const Op& o = op(v);
+    // What a scan or comparison just before has told already.
+    if (v > 0 &&
+        (op(v - 1).code == Code::bsf || op(v - 1).code == Code::bsr ||
+         op(v - 2).code == Code::bsf || op(v - 2).code == Code::bsr) &&
+        (host_flags_ & cpu::kCcZf) && loc_[o.b].kind == Loc::kConstant && loc_[o.b].imm == 0) {
+        loc_[v] = {Loc::kCondition, 4, 0};
+        return;
+    }
+    const Loc b = loc_[o.b];
+    if (b.kind != Loc::kConstant || !(o.size < 3 || fits32(b.imm))) not_native();
+    with_source(o.a, o.size, [&](const Operand& a) {
+        if (b.imm == 0 && a.isREG())
+            test(a, static_cast<const Reg&>(a));
+        else
+            cmp(a, static_cast<u32>(b.imm));
+    });
+    clobber_flags();
+    loc_[v] = {Loc::kCondition, 4,
+               1};  // imm 1: of the host's flags as they are now, not the guest's
+}
+
+void Emitter::emit_bit_of(Value v) {
+    const Op& o = op(v);
+    // BT: the carry it makes becomes the guest's by set_carry right behind, or after the store.
+    if (o.size == 0) not_native();
+    const Loc b = loc_[o.b];
+    const Value index = o.b;
+    if (b.kind == Loc::kConstant) {
+        with_source(o.a, o.size, [&](const Operand& a) {
+            if (a.isREG())
+                bt(a, static_cast<u8>(b.imm));
+            else
+                bt(sized_reg(in_register(o.a, o.size), o.size), static_cast<u8>(b.imm));
+        });
+    } else {
+        const Reg64 a = in_register(o.a, o.size);
+        const Reg64 i = in_register(index, o.size);
+        bt(sized_reg(a, o.size), static_cast<const Reg&>(sized_reg(i, o.size)));
+    }
+    clobber_flags();
+    loc_[v] = {Loc::kCondition, 2, 1};
+}
+
+void Emitter::emit_set_carry(Value v) {
+    const Op& o = op(v);
+    const Loc a = loc_[o.a];
+    if (a.kind == Loc::kConstant) {
+        FlagRecipe r;
+        begin_recipe(v, r);
+        r.a = {Source::kConstant, 0, a.imm};
+        const Cc kept = host_flags_ & ~cpu::kCcCf;
+        a.imm ? stc() : clc();
+        return set_recipe(r, v, kept | cpu::kCcCf);
+    }
+    if (a.kind != Loc::kCondition || a.imm != 1 || a.n != 2) not_native();
+    FlagRecipe r;
+    if (!needed_after(v)) return set_recipe(r, v, cpu::kCcCf);
+    // begin_recipe may compute the flags before, and use every scratch register and the host's
+    // flags: the carry waits in memory.
+    const bool computes = flags_.kind == Flags::kInherited || flags_.recipe.keeps;
+    const unsigned n = take_scratch(v);
+    setb(scratch_reg(n).cvt8());
+    movzx(scratch_reg(n).cvt32(), scratch_reg(n).cvt8());
+    if (computes) {
+        mov(sized(state(&cpu_.translated.spill[3]), 3), scratch_reg(n));
+        release(n);
+        begin_recipe(v, r);
+        mov(r11, sized(state(&cpu_.translated.spill[3]), 3));
+        store_slot(slot_a(), r11);
+    } else {
+        begin_recipe(v, r);
+        store_slot(slot_a(), scratch_reg(n));
+        release(n);
+    }
+    r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+    set_recipe(r, v, computes ? Cc{0} : cpu::kCcCf);
+}
+
+void Emitter::emit_select(Value v) {
+    const Op& o = op(v);
+    const Loc c = loc_[o.a];
+    if (c.kind != Loc::kCondition) not_native();
+    if (!c.imm) need_host_flags(ir::condition_flags(c.n));
+    auto cmov = [&](unsigned cc, const Reg& d, const Operand& s) {
+        const Reg32e& r = static_cast<const Reg32e&>(d);
+        switch (cc) {
+            case 0: cmovo(r, s); break;
+            case 1: cmovno(r, s); break;
+            case 2: cmovb(r, s); break;
+            case 3: cmovae(r, s); break;
+            case 4: cmove(r, s); break;
+            case 5: cmovne(r, s); break;
+            case 6: cmovbe(r, s); break;
+            case 7: cmova(r, s); break;
+            case 8: cmovs(r, s); break;
+            case 9: cmovns(r, s); break;
+            case 10: cmovp(r, s); break;
+            case 11: cmovnp(r, s); break;
+            case 12: cmovl(r, s); break;
+            case 13: cmovge(r, s); break;
+            case 14: cmovle(r, s); break;
+            default: cmovg(r, s); break;
+        }
+    };
+    auto set = [&](unsigned cc, const Operand& d) {
+        switch (cc) {
+            case 0: seto(d); break;
+            case 1: setno(d); break;
+            case 2: setb(d); break;
+            case 3: setae(d); break;
+            case 4: sete(d); break;
+            case 5: setne(d); break;
+            case 6: setbe(d); break;
+            case 7: seta(d); break;
+            case 8: sets(d); break;
+            case 9: setns(d); break;
+            case 10: setp(d); break;
+            case 11: setnp(d); break;
+            case 12: setl(d); break;
+            case 13: setge(d); break;
+            case 14: setle(d); break;
+            default: setg(d); break;
+        }
+    };
+    const Loc x = loc_[o.b], y = loc_[o.c];
+    if (o.size == 0 && x.kind == Loc::kConstant && y.kind == Loc::kConstant && x.imm == 1 &&
+        y.imm == 0) {
+        const Destination d = destination(v, {});
+        if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+        set(c.n, d.reg.cvt8());
+        return finish(v, d);
+    }
+    if (o.size == 0 || x.kind == Loc::kConstant) not_native();
+    // CMOV needs its second choice in the destination first; moves leave the flags alone.
+    const Destination d = destination(v, {o.c, o.b});
+    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+    const bool there = (d.guest >= 0 && is_gpr(o.c, static_cast<unsigned>(d.guest))) ||
+                       (loc_[o.c].kind == Loc::kScratch && loc_[o.c].n == d.scratch);
+    if (!there) {
+        if (loc_[o.b].kind == Loc::kPlace && d.scratch == 0) not_native();
+        if (y.kind == Loc::kConstant) not_native();
+        move_to(d.reg, o.c, o.size);
+    }
+    with_source(o.b, o.size, [&](const Operand& s) { cmov(c.n, sized_reg(d.reg, o.size), s); });
+    finish(v, d);
+}
+
+void Emitter::emit_put_if(Value v) {
+    const Op& o = op(v);
+    const Loc c = loc_[o.a];
+    if (c.kind != Loc::kCondition) not_native();
+    if (!c.imm) need_host_flags(ir::condition_flags(c.n));
+    const unsigned guest = o.n >> 3;
+    if (o.n & 7) not_native();
+    before_write(guest);
+    const Reg64 value = in_register(o.b, o.size);
+    Label skip;
+    const unsigned cc = c.n ^ 1u;
+    switch (cc) {
+        case 4: je(skip, T_SHORT); break;
+        case 5: jne(skip, T_SHORT); break;
+        default: not_native();
+    }
+    write_gpr(o.n, o.size, value);
+    L(skip);
+}
+
+}  // namespace rm::jit::x64

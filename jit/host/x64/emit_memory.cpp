@@ -1,0 +1,342 @@
+// Memory: the inline TLB hit, and what is done with the host address it leaves.
+#include "jit/host/x64/emitter.h"
+#include "memory/tlb/tlb.h"
+
+namespace rm::jit::x64 {
+
+using namespace Xbyak;
+using ir::Code;
+using ir::kNoValue;
+using ir::Op;
+using ir::Value;
+using memory::TlbEntry;
+
+namespace {
+constexpr int kReadAt = 0, kWriteAt = 8, kAddendAt = 24;
+static_assert(offsetof(TlbEntry, read) == kReadAt && offsetof(TlbEntry, write) == kWriteAt &&
+              offsetof(TlbEntry, addend) == kAddendAt && sizeof(TlbEntry) == 32);
+constexpr u32 kIndexMask = (memory::kTlbEntries - 1) << 5;
+}  // namespace
+
+// The linear address (without segment base) of an address operation + extra. Uses r12 if the index
+// is not in a register of its own.
+void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
+    const u64 disp = address.imm + extra;
+    const Reg d = sized_reg(to, address.size == 3 ? 3 : 2);
+    if (address.size < 2 || address.c != kNoValue) not_native();
+    auto part = [&](Value v, const Reg64& home) {
+        const Loc l = loc_[v];
+        if (l.kind != Loc::kGpr || (l.n & 7)) not_native();
+        if (host_of(l.n >> 3) >= 0) return Reg64(host_of(l.n >> 3));
+        mov(home, sized(gpr_home(l.n >> 3), 3));
+        return home;
+    };
+    if (address.a == kNoValue && address.b == kNoValue) {
+        if (address.size == 3)
+            mov(to, disp);
+        else
+            mov(to.cvt32(), static_cast<u32>(disp));
+        return;
+    }
+    if (!fits32(disp) && address.size == 3) not_native();
+    const i32 k = static_cast<i32>(disp);
+    if (address.b == kNoValue) {
+        const Reg64 a = part(address.a, to);
+        if (k == 0 && address.size == 3) {
+            if (a.getIdx() != to.getIdx()) mov(to, a);
+        } else {
+            lea(d, ptr[a + k]);
+        }
+        return;
+    }
+    const Reg64 b = part(address.b, address.a == kNoValue && to.getIdx() >= 11 ? to : r12);
+    if (address.a == kNoValue) {
+        lea(d, ptr[b * (1 << address.n) + k]);
+        return;
+    }
+    const bool a_home = host_of(loc_[address.a].n >> 3) < 0;
+    if (a_home && (to.getIdx() == b.getIdx() || (to.getIdx() != 11 && to.getIdx() != 12))) {
+        // The destination is a guest register that may be the index: go through r11.
+        const Reg64 a = part(address.a, r11);
+        lea(d, ptr[a + b * (1 << address.n) + k]);
+        return;
+    }
+    const Reg64 a = part(address.a, to);
+    lea(d, ptr[a + b * (1 << address.n) + k]);
+}
+
+RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment) {
+    target_ready_ = false;
+    spill_all();
+    clobber_flags();
+    const Op& address = op(a);
+    const bool segment = address.m == cpu::kFs || address.m == cpu::kGs;
+    const bool narrow = address.size != 3;
+    if (narrow && segment) not_native();
+    const int tag = write ? kWriteAt : kReadAt;
+    auto retry = std::make_shared<Label>();
+    auto slow = std::make_shared<Label>();
+    L(*retry);
+    auto base_of_segment = [this, &address] {
+        return sized(state(&cpu_.seg_base64[address.m]), 3);
+    };
+    const auto table = sized(state(cpu_.mmu.data_table()), 3);
+    const bool constant = address.a == kNoValue && address.b == kNoValue && !segment && !narrow;
+    const u64 va0 = address.imm;
+    RegExp host;
+    if (constant) {
+        if ((va0 & (alignment)) || ((va0 & 4095) + bytes > 4096)) not_native();
+        mov(r11, table);
+        const int at = static_cast<int>(((va0 >> 12) & (memory::kTlbEntries - 1)) << 5);
+        const u64 page = va0 & kPageMask;
+        if (fits32(page)) {
+            cmp(qword[r11 + at + tag], static_cast<u32>(page));
+        } else {
+            mov(r12, page);
+            cmp(qword[r11 + at + tag], r12);
+        }
+        jne(*slow);
+        mov(r11, qword[r11 + at + kAddendAt]);
+        if (fits32(va0)) {
+            host = r11 + static_cast<int>(static_cast<i64>(va0));
+        } else {
+            mov(r12, va0);
+            add(r11, r12);
+            host = RegExp(r11);
+        }
+    } else {
+        load_address(r11, address, 0);
+        if (segment) add(r11, base_of_segment());
+        if (alignment) {
+            test(r11d, alignment);
+            jnz(slow_instruction());
+        }
+        if (bytes == 1)
+            mov(r12, r11);
+        else
+            lea(r12, ptr[r11 + static_cast<int>(bytes - 1)]);
+        shr(r11, 7);
+        and_(r11d, kIndexMask);
+        add(r11, table);
+        and_(r12, -4096);
+        cmp(r12, qword[r11 + tag]);
+        jne(*slow);
+        mov(r11, qword[r11 + kAddendAt]);
+        // host = addend + address, in as few registers as the operand allows.
+        const bool b_home = address.b != kNoValue && host_of(loc_[address.b].n >> 3) < 0;
+        if (narrow || b_home) {
+            load_address_again(address);
+            if (segment) add(r12, base_of_segment());
+            add(r11, r12);
+            host = RegExp(r11);
+        } else {
+            if (segment) add(r11, base_of_segment());
+            const int k = static_cast<int>(static_cast<i64>(address.imm));
+            if (address.a == kNoValue && address.b == kNoValue) {
+                if (!fits32(address.imm)) not_native();
+                host = r11 + k;
+            } else if (address.b == kNoValue) {
+                const unsigned guest = loc_[address.a].n >> 3;
+                if (host_of(guest) >= 0) {
+                    host = r11 + Reg64(host_of(guest)) + k;
+                } else {
+                    add(r11, sized(gpr_home(guest), 3));
+                    host = r11 + k;
+                }
+            } else {
+                if (address.a != kNoValue) {
+                    const unsigned guest = loc_[address.a].n >> 3;
+                    if (host_of(guest) >= 0)
+                        add(r11, Reg64(host_of(guest)));
+                    else
+                        add(r11, sized(gpr_home(guest), 3));
+                }
+                host = r11 + Reg64(host_of(loc_[address.b].n >> 3)) * (1 << address.n) + k;
+            }
+        }
+    }
+    Point p;
+    p.kind = Point::kAccess;
+    p.size = static_cast<u8>(bytes);
+    p.write = write;
+    p.recipe = current_recipe();
+    const u32 number = point(p);
+    // The cold part looks at the same registers: nothing has been written since.
+    std::vector<Loc> locations;
+    for (const Value v : {address.a, address.b})
+        locations.push_back(v == kNoValue ? Loc{} : loc_[v]);
+    cold_.push_back([this, a, segment, number, retry, slow, locations] {
+        const Op& address = op(a);
+        if (address.a != kNoValue) loc_[address.a] = locations[0];
+        if (address.b != kNoValue) loc_[address.b] = locations[1];
+        L(*slow);
+        load_address(r11, address, 0);
+        if (segment) add(r11, sized(state(&cpu_.seg_base64[address.m]), 3));
+        mov(r12d, number);
+        call_thunk(context_.thunks.touch);
+        jmp(*retry);
+    });
+    return host;
+}
+
+// The address once more, into r12 (r11 holds the addend). A base that has no register is added from
+// memory.
+void Emitter::load_address_again(const Op& address) {
+    const bool a_home = address.a != kNoValue && host_of(loc_[address.a].n >> 3) < 0;
+    const bool b_home = address.b != kNoValue && host_of(loc_[address.b].n >> 3) < 0;
+    if (!(a_home && address.b != kNoValue) && !(address.a == kNoValue && address.b == kNoValue) &&
+        !b_home)
+        return load_address(r12, address, 0);
+    const int k = static_cast<int>(static_cast<i64>(address.imm));
+    if (b_home) {
+        mov(r12, sized(gpr_home(loc_[address.b].n >> 3), 3));
+        if (address.a != kNoValue && !a_home)
+            lea(r12, ptr[Reg64(host_of(loc_[address.a].n >> 3)) + r12 * (1 << address.n) + k]);
+        else
+            lea(r12, ptr[r12 * (1 << address.n) + k]);
+    } else if (address.b != kNoValue) {
+        lea(r12, ptr[Reg64(host_of(loc_[address.b].n >> 3)) * (1 << address.n) + k]);
+    } else {
+        return load_address(r12, address, 0);
+    }
+    if (a_home) add(r12, sized(gpr_home(loc_[address.a].n >> 3), 3));
+    if (address.size == 2) mov(r12d, r12d);
+}
+
+void Emitter::emit_store(Value v) {
+    const Op& o = op(v);
+    // A value in a scratch register is spilled by the check and comes back.
+    const RegExp host = checked(o.a, 1u << o.size, true);
+    const Address to = sized(host, o.size);
+    const Loc l = loc_[o.b];
+    if (l.kind == Loc::kConstant && (o.size < 3 || fits32(l.imm))) {
+        mov(to, static_cast<u32>(o.size == 0   ? l.imm & 0xFF
+                                 : o.size == 1 ? l.imm & 0xFFFF
+                                               : l.imm));
+        return;
+    }
+    if (l.kind == Loc::kGpr && (l.n & 7)) not_native();
+    if (l.kind == Loc::kGpr && host_of(l.n >> 3) >= 0) {
+        mov(to, sized_reg(Reg64(host_of(l.n >> 3)), o.size));
+        return;
+    }
+    scratch_[0] = v;  // the address
+    loc_[v] = {Loc::kPlace, 0, 0};
+    if (l.kind == Loc::kConstant)
+        mov(r12, l.imm);
+    else
+        with_source(o.b, 3, [&](const Operand& s) { mov(r12, s); });
+    mov(to, sized_reg(r12, o.size));
+    scratch_[0] = kNoValue;
+}
+
+void Emitter::emit_commit(Value v) {
+    const Op& o = op(v);
+    const Address to = sized(place_, o.size);
+    with_source(
+        o.b, o.size,
+        [&](const Operand& s) {
+            if (s.isMEM()) {
+                const Reg64 r = in_register(o.b, o.size);
+                mov(to, sized_reg(r, o.size));
+            } else {
+                mov(to, static_cast<const Reg&>(s));
+            }
+        },
+        [&](u64 c) { mov(to, static_cast<u32>(c)); });
+}
+
+// --- whole instructions that have a host instruction of their own ---
+
+bool Emitter::emit_pattern(Value first, Value end) {
+    return match_exchange_add(first, end) || match_compare_exchange(first, end);
+}
+
+namespace {
+// The operations of [first, end) by code, in order, without constants and register reads.
+struct Shape {
+    std::vector<Value> at;
+    Shape(const ir::Block& block, Value first, Value end) {
+        for (Value v = first; v < end; ++v)
+            if (block[v].code != Code::get && block[v].code != Code::constant) at.push_back(v);
+    }
+    bool is(const ir::Block& block, std::initializer_list<Code> codes) const {
+        if (codes.size() != at.size()) return false;
+        auto v = at.begin();
+        for (Code c : codes)
+            if (block[*v++].code != c) return false;
+        return true;
+    }
+};
+}  // namespace
+
+// XADD [m], r.
+bool Emitter::match_exchange_add(Value first, Value end) {
+    const Shape s(ir_, first, end);
+    if (!s.is(ir_, {Code::address, Code::rmw, Code::add, Code::put, Code::commit})) return false;
+    const Op &rmw = op(s.at[1]), &sum = op(s.at[2]), &put = op(s.at[3]), &commit = op(s.at[4]);
+    if (sum.a != s.at[1] || op(sum.b).code != Code::get || put.a != s.at[1] ||
+        commit.b != s.at[2] || op(sum.b).n != put.n || put.n & 7)
+        return false;
+    const int reg = host_of(put.n >> 3);
+    if (reg < 0) return false;
+    for (Value v = first; v <= s.at[1]; ++v) {
+        now_ = v;
+        emit(v);
+    }
+    FlagRecipe r;
+    begin_recipe(s.at[2], r);
+    if (needed_after(s.at[2])) {
+        store_slot(slot_a() + 1, Reg64(reg));
+        r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+    }
+    before_write(put.n >> 3);
+    if (rmw.n) lock();
+    xadd(sized(place_, rmw.size), sized_reg(Reg64(reg), rmw.size));
+    if (put.size == 2) {
+        // XADD writes the whole 32-bit register: upper half zero, as the guest's would be.
+    }
+    if (needed_after(s.at[2])) r.a = {Source::kRegister, put.n, 0};
+    set_recipe(r, s.at[2], cpu::kCcAll);
+    return true;
+}
+
+// CMPXCHG [m], r.
+bool Emitter::match_compare_exchange(Value first, Value end) {
+    const Shape s(ir_, first, end);
+    if (!s.is(ir_, {Code::address, Code::rmw, Code::sub, Code::equal, Code::select, Code::commit,
+                    Code::not_bool, Code::put_if}))
+        return false;
+    const Op &rmw = op(s.at[1]), &difference = op(s.at[2]), &choice = op(s.at[4]);
+    const Op& put = op(s.at[7]);
+    if (difference.b != s.at[1] || op(difference.a).code != Code::get || op(difference.a).n != 0 ||
+        op(choice.b).code != Code::get || (op(choice.b).n & 7) || put.n != 0)
+        return false;
+    const int reg = host_of(op(choice.b).n >> 3);
+    for (Value v = first; v <= s.at[1]; ++v) {
+        now_ = v;
+        emit(v);
+    }
+    Reg64 source = r12;
+    if (reg >= 0)
+        source = Reg64(reg);
+    else
+        mov(r12, sized(gpr_home(op(choice.b).n >> 3), 3));
+    scratch_[1] = reg >= 0 ? kNoValue : s.at[4];
+    loc_[s.at[4]] = {Loc::kScratch, 1, 0};
+    FlagRecipe r;
+    begin_recipe(s.at[2], r);
+    if (needed_after(s.at[2])) {
+        store_slot(slot_a(), rax);
+        r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+    }
+    before_write(cpu::kRax);
+    if (rmw.n) lock();
+    // In either case rax ends as what memory held.
+    cmpxchg(sized(place_, rmw.size), sized_reg(source, rmw.size));
+    if (needed_after(s.at[2])) r.b = {Source::kRegister, 0, 0};
+    set_recipe(r, s.at[2], cpu::kCcAll);
+    return true;
+}
+
+}  // namespace rm::jit::x64

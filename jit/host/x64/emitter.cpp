@@ -1,0 +1,516 @@
+// The walk over the IR, values and registers. The operations: emit_alu.cpp, emit_memory.cpp,
+// emit_control.cpp; flags: flags.cpp; vectors: vectors.cpp.
+#include "jit/host/x64/emitter.h"
+
+#include "jit/host/x64/vectors.h"
+
+namespace rm::jit::x64 {
+
+using namespace Xbyak;
+using ir::Code;
+using ir::kNoValue;
+using ir::Op;
+using ir::Value;
+
+namespace {
+// Host register number of each guest register, -1: in CpuState.
+constexpr i8 kHostOf[16] = {0, 1, 2, 3, 15, 5, 6, 7, 8, 9, -1, -1, 10, -1, -1, -1};
+
+bool leaves(const Op& op) { return ir::info(op.code).effect == ir::Effect::kLeaves; }
+bool faults(const Op& op) { return ir::info(op.code).effect == ir::Effect::kFaults; }
+}  // namespace
+
+int Emitter::host_of(unsigned guest) { return guest < 16 ? kHostOf[guest] : -1; }
+RegExp Emitter::gpr_home(unsigned guest) const { return state(&cpu_.gpr[guest]); }
+
+Reg Emitter::sized_reg(const Reg64& r, unsigned size) {
+    switch (size) {
+        case 0: return r.cvt8();
+        case 1: return r.cvt16();
+        case 2: return r.cvt32();
+        default: return r;
+    }
+}
+
+Emitter::Emitter(const EmitContext& context, void* memory, std::size_t bytes)
+    : CodeGenerator(bytes, memory),
+      context_(context),
+      cpu_(context.cpu),
+      block_(context.block),
+      ir_(context.ir) {
+    setDefaultJmpNEAR(true);
+}
+
+// Uses of each value, and where the complete state of the flags may be looked at.
+void Emitter::analyse() {
+    const std::size_t n = ir_.ops.size();
+    uses_.assign(n, 0);
+    last_.assign(n, -1);
+    loc_.assign(n, {});
+    needed_after_.assign(n, true);
+    for (std::size_t i = 0; i < n; ++i)
+        for (const Value v : {op(static_cast<Value>(i)).a, op(static_cast<Value>(i)).b,
+                              op(static_cast<Value>(i)).c})
+            if (v != kNoValue) {
+                ++uses_[v];
+                last_[v] = static_cast<int>(i);
+            }
+    // An address is used where its access is made, not where it is named.
+    for (std::size_t i = 0; i < n; ++i)
+        if (ir_.ops[i].code == Code::address)
+            for (const Value v : {ir_.ops[i].a, ir_.ops[i].b, ir_.ops[i].c})
+                if (v != kNoValue) last_[v] = std::max(last_[v], last_[i]);
+    bool needed = true;
+    for (std::size_t i = n; i-- > 0;) {
+        const Op& o = ir_.ops[i];
+        needed_after_[i] = needed;
+        if (ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
+        if (faults(o) || leaves(o) || ir::flags_read(ir_, o) ||
+            (o.writes && ir::flags_replaced(ir_, o) != cpu::kCcAll))
+            needed = true;
+    }
+}
+
+void Emitter::run() {
+    analyse();
+    starts_.assign(block_.count, 0);
+    const std::size_t n = ir_.ops.size();
+    for (std::size_t first = 0; first < n && !left_;) {
+        std::size_t end = first + 1;
+        while (end < n && ir_.ops[end].code != Code::insn) ++end;
+        emit_instruction(static_cast<Value>(first), static_cast<Value>(end));
+        first = end;
+    }
+    for (std::size_t i = 0; i < cold_.size(); ++i) cold_[i]();  // may add more
+    ready();
+}
+
+void Emitter::emit_instruction(Value first, Value end) {
+    insn_ = static_cast<unsigned>(op(first).imm);
+    starts_[insn_] = static_cast<u32>(getSize());
+    scratch_[0] = scratch_[1] = kNoValue;
+    for (Value& s : spilled_) s = kNoValue;
+    target_ready_ = false;
+    for (Value v = first + 1; v < end; ++v)
+        if (ir::info(op(v).code).result == ir::Kind::X || op(v).code == Code::put_xmm ||
+            op(v).code == Code::store_vec || op(v).code == Code::fp_compare ||
+            op(v).code == Code::fp_to_int) {
+            if (!vectors_ready_) {
+                Label live;
+                clobber_flags();
+                cmp(sized(state(&cpu_.translated.vector_live), 2), 0);
+                jne(live);
+                call_thunk(context_.thunks.load_vectors);
+                L(live);
+                vectors_ready_ = true;
+            }
+            now_ = first;
+            if (!emit_vector(*this, ir_, static_cast<Value>(first + 1), end)) not_native();
+            return;
+        }
+    if (emit_pattern(static_cast<Value>(first + 1), end)) return;
+    for (Value v = first + 1; v < end && !left_; ++v) {
+        now_ = v;
+        emit(v);
+        drop_dead(v);
+    }
+}
+
+void Emitter::emit(Value v) {
+    const Op& o = op(v);
+    switch (o.code) {
+        case Code::insn:
+        case Code::address: break;  // used by what accesses it
+        case Code::constant: loc_[v] = {Loc::kConstant, 0, o.imm}; break;
+        case Code::get: loc_[v] = {Loc::kGpr, o.n, 0}; break;
+        case Code::condition: loc_[v] = {Loc::kCondition, o.n, 0}; break;
+        case Code::interp: emit_interp(static_cast<unsigned>(o.imm)); break;
+        case Code::put: emit_put(v); break;
+        case Code::put_if: emit_put_if(v); break;
+        case Code::set_direction:
+            clobber_flags();
+            if (o.imm)
+                or_(sized(state(&cpu_.flags_other), 2), static_cast<u32>(cpu::kFlagDf));
+            else
+                and_(sized(state(&cpu_.flags_other), 2), ~static_cast<u32>(cpu::kFlagDf));
+            break;
+        case Code::offset: emit_offset(v); break;
+        case Code::load:
+        case Code::rmw:
+            place_ = checked(o.a, 1u << o.size, o.code == Code::rmw);
+            loc_[v] = {Loc::kPlace, 0, 0};
+            scratch_[0] = v;
+            if (o.code == Code::load) load_in_place(v);
+            break;
+        case Code::store: emit_store(v); break;
+        case Code::commit: emit_commit(v); break;
+        case Code::add:
+        case Code::sub:
+        case Code::adc:
+        case Code::sbb:
+        case Code::and_:
+        case Code::or_:
+        case Code::xor_: emit_binary(v); break;
+        case Code::shl:
+        case Code::shr:
+        case Code::sar:
+        case Code::rol:
+        case Code::ror: emit_shift(v); break;
+        case Code::shld:
+        case Code::shrd: emit_double_shift(v); break;
+        case Code::mul:
+        case Code::imul: emit_multiply(v); break;
+        case Code::div:
+        case Code::idiv: emit_divide(v); break;
+        case Code::high: break;  // placed by its first half
+        case Code::bsf:
+        case Code::bsr: emit_scan(v); break;
+        case Code::not_:
+        case Code::bswap:
+        case Code::popcnt:
+        case Code::lzcnt: emit_unary(v); break;
+        case Code::zero_extend:
+        case Code::sign_extend: emit_extend(v); break;
+        case Code::truncate:
+            loc_[v] = loc_[o.a];
+            for (Value& s : scratch_)
+                if (s == o.a) s = v;
+            for (Value& s : spilled_)
+                if (s == o.a) s = v;
+            break;
+        case Code::equal: emit_equal(v); break;
+        case Code::bit_of: emit_bit_of(v); break;
+        case Code::not_bool: {
+            const Loc a = loc_[o.a];
+            if (a.kind != Loc::kCondition) not_native();
+            loc_[v] = {Loc::kCondition, static_cast<u8>(a.n ^ 1), a.imm};
+            break;
+        }
+        case Code::select: emit_select(v); break;
+        case Code::set_carry: emit_set_carry(v); break;
+        case Code::check_target: emit_check_target(v); break;
+        case Code::jump: emit_jump(v); break;
+        case Code::jump_to: emit_exit(o.imm); break;
+        case Code::jump_if: emit_jump_if(v); break;
+        default: not_native();
+    }
+}
+
+// --- values ---
+
+bool Emitter::is_gpr(Value v, unsigned guest) const {
+    return v != kNoValue && loc_[v].kind == Loc::kGpr && loc_[v].n >> 3 == guest;
+}
+
+void Emitter::drop_dead(Value now) {
+    for (Value& s : scratch_)
+        if (s != kNoValue && last_[s] <= now) s = kNoValue;
+    for (Value& s : spilled_)
+        if (s != kNoValue && last_[s] <= now) s = kNoValue;
+}
+
+// A load that has been checked but not made: makes it, so that r11 keeps the value only.
+void Emitter::materialize_place() {
+    const Value v = scratch_[0];
+    if (v == kNoValue || loc_[v].kind != Loc::kPlace) return;
+    if (op(v).code == Code::rmw) not_native();
+    const unsigned size = op(v).size;
+    if (size == 0)
+        movzx(r11d, byte[place_]);
+    else if (size == 1)
+        movzx(r11d, word[place_]);
+    else
+        mov(sized_reg(r11, size), sized(place_, size));
+    loc_[v] = {Loc::kScratch, 0, 0};
+}
+
+// A load whose value only goes to a guest register is made at once.
+void Emitter::load_in_place(Value v) {
+    Value put = kNoValue;
+    const int target = put_target(v, put);
+    if (target < 0 || host_of(static_cast<unsigned>(target)) < 0) return;
+    const unsigned guest = static_cast<unsigned>(target);
+    before_write(guest);
+    mov(sized_reg(Reg64(host_of(guest)), op(v).size), sized(place_, op(v).size));
+    loc_[v] = {Loc::kGpr, static_cast<u8>(guest * 8), 1};
+    scratch_[0] = kNoValue;
+}
+
+// The host register of a guest register is about to change: a place that is addressed through it
+// must not be.
+void Emitter::protect_place(unsigned guest) {
+    const Value v = scratch_[0];
+    if (v == kNoValue || loc_[v].kind != Loc::kPlace || host_of(guest) < 0) return;
+    const int host = host_of(guest);
+    const auto &base = place_.getBase(), &index = place_.getIndex();
+    if (!(base.getBit() && base.getIdx() == host) && !(index.getBit() && index.getIdx() == host))
+        return;
+    if (op(v).code == Code::load) return materialize_place();
+    lea(r11, ptr[place_]);
+    place_ = RegExp(r11);
+}
+
+void Emitter::spill(unsigned n) {
+    const Value v = scratch_[n];
+    if (v == kNoValue) return;
+    if (n == 0) materialize_place();
+    for (u8 word = 0; word < 4; ++word)
+        if (spilled_[word] == kNoValue) {
+            mov(sized(state(&cpu_.translated.spill[word]), 3), scratch_reg(n));
+            spilled_[word] = v;
+            loc_[v] = {Loc::kSpill, word, 0};
+            scratch_[n] = kNoValue;
+            return;
+        }
+    not_native();
+}
+
+void Emitter::spill_all() {
+    spill(0);
+    spill(1);
+}
+
+// A free scratch register for `user`; `keep` must stay as it is.
+unsigned Emitter::take_scratch(Value user, int keep) {
+    for (unsigned n : {1u, 0u})
+        if (static_cast<int>(n) != keep && scratch_[n] == kNoValue) {
+            scratch_[n] = user;
+            return n;
+        }
+    for (unsigned n : {1u, 0u}) {
+        if (static_cast<int>(n) == keep) continue;
+        if (n == 0 && loc_[scratch_[0]].kind == Loc::kPlace && op(scratch_[0]).code == Code::rmw)
+            continue;
+        spill(n);
+        scratch_[n] = user;
+        return n;
+    }
+    not_native();
+}
+
+// The guest register that v's only fate is to be put into at the same size, if it can be computed
+// there: nothing between looks at the old content or may fault.
+int Emitter::put_target(Value v, Value& put) const {
+    for (Value j = v + 1; j < ir_.ops.size() && op(j).code != Code::insn; ++j) {
+        const Op& o = op(j);
+        if (faults(o) || leaves(o)) return -1;
+        if (o.code == Code::put && o.a == v) {
+            if (o.size != op(v).size || (o.n & 7)) return -1;
+            const unsigned guest = o.n >> 3;
+            for (Value w = v; w-- > 0 && op(w).code != Code::insn;)
+                if (is_gpr(w, guest) && last_[w] > v) return -1;
+            for (Value w = v + 1; w < j; ++w)
+                if ((op(w).code == Code::get || op(w).code == Code::put) && op(w).n >> 3 == guest)
+                    return -1;
+            put = j;
+            return static_cast<int>(guest);
+        }
+    }
+    return -1;
+}
+
+// Where to compute v: its guest register, else a scratch register (the first operand's, if it dies
+// here). `operands` after the first must not be in the register chosen.
+Emitter::Destination Emitter::destination(Value v, std::initializer_list<Value> operands) {
+    Value put = kNoValue;
+    const int guest = put_target(v, put);
+    const Value* others = operands.begin() + (operands.size() ? 1 : 0);
+    if (guest >= 0 && host_of(static_cast<unsigned>(guest)) >= 0) {
+        bool clash = false;
+        for (const Value* o = others; o != operands.end(); ++o)
+            clash |= is_gpr(*o, static_cast<unsigned>(guest));
+        // The address of a deferred load may need the register's old content.
+        const bool place = scratch_[0] != kNoValue && loc_[scratch_[0]].kind == Loc::kPlace;
+        if (place) {
+            const Reg64 host(host_of(static_cast<unsigned>(guest)));
+            for (int b = 0; b < 2; ++b) {
+                const auto& r = b ? place_.getIndex() : place_.getBase();
+                const bool in_place = r.getBit() && r.getIdx() == host.getIdx();
+                const bool only_second = operands.size() == 2 && *operands.begin() != scratch_[0] &&
+                                         is_gpr(*operands.begin(), static_cast<unsigned>(guest));
+                if (in_place && !only_second) clash = true;
+            }
+        }
+        if (!clash) return {Reg64(host_of(static_cast<unsigned>(guest))), guest, -1, false};
+    }
+    if (operands.size()) {
+        const Value first = *operands.begin();
+        const Loc& l = loc_[first];
+        if (l.kind == Loc::kScratch && last_[first] <= static_cast<int>(v)) {
+            scratch_[l.n] = v;
+            return {scratch_reg(l.n), -1, l.n, false};
+        }
+    }
+    const unsigned n = take_scratch(v);
+    return {scratch_reg(n), -1, static_cast<int>(n), false};
+}
+
+void Emitter::finish(Value v, const Destination& d) {
+    loc_[v] = d.guest >= 0 ? Loc{Loc::kGpr, static_cast<u8>(d.guest * 8), 1}
+                           : Loc{Loc::kScratch, static_cast<u8>(d.scratch), 0};
+}
+
+// Calls f with the value as a register or memory operand of `size`; constants that fit an immediate
+// go to `constant`, if given.
+void Emitter::with_source(Value v, unsigned size, const std::function<void(const Operand&)>& f,
+                          const std::function<void(u64)>& constant) {
+    const Loc l = loc_[v];
+    switch (l.kind) {
+        case Loc::kConstant: {
+            const u64 mask = size == 3 ? ~u64{0} : (u64{1} << (8u << size)) - 1;
+            if (constant && (size < 3 || fits32(l.imm))) return constant(l.imm & mask);
+            const unsigned n = take_scratch(v);
+            mov(scratch_reg(n), l.imm & mask);
+            f(sized_reg(scratch_reg(n), size));
+            release(n);
+            return;
+        }
+        case Loc::kGpr: {
+            const unsigned guest = l.n >> 3;
+            const int host = host_of(guest);
+            if (l.n & 7) {
+                if (host < 0 || host > 3 || size != 0) not_native();
+                return f(Reg8(host + 4));
+            }
+            if (host >= 0) return f(sized_reg(Reg64(host), size));
+            return f(sized(gpr_home(guest), size));
+        }
+        case Loc::kScratch: return f(sized_reg(scratch_reg(l.n), size));
+        case Loc::kPlace: return f(sized(place_, size));
+        case Loc::kSpill: return f(sized(state(&cpu_.translated.spill[l.n]), size));
+        default: not_native();
+    }
+}
+
+void Emitter::move_to(const Reg64& to, Value v, unsigned size) {
+    with_source(
+        v, size,
+        [&](const Operand& s) {
+            const Reg d = sized_reg(to, size);
+            if (s.isREG() && s.getIdx() == d.getIdx() && !(loc_[v].n & 7)) return;
+            mov(d, s);
+        },
+        [&](u64 c) {
+            if (size < 2)
+                mov(sized_reg(to, size), static_cast<u32>(c));
+            else if (c <= 0xFFFFFFFF)
+                mov(to.cvt32(), static_cast<u32>(c));
+            else
+                mov(to, c);
+        });
+}
+
+Reg64 Emitter::in_register(Value v, unsigned size) {
+    const Loc l = loc_[v];
+    if (l.kind == Loc::kScratch) return scratch_reg(l.n);
+    if (l.kind == Loc::kGpr && !(l.n & 7) && host_of(l.n >> 3) >= 0)
+        return Reg64(host_of(l.n >> 3));
+    if (l.kind == Loc::kPlace && op(v).code != Code::rmw) {
+        materialize_place();
+        return r11;
+    }
+    const unsigned n = take_scratch(v);
+    if (l.kind == Loc::kConstant) {
+        mov(scratch_reg(n), l.imm);
+    } else if (size < 2) {
+        with_source(v, size, [&](const Operand& s) { movzx(scratch_reg(n).cvt32(), s); });
+    } else {
+        move_to(scratch_reg(n), v, size);
+    }
+    loc_[v] = {Loc::kScratch, static_cast<u8>(n), 0};
+    return scratch_reg(n);
+}
+
+void Emitter::write_gpr(u8 offset, unsigned size, const Reg64& from) {
+    const unsigned guest = offset >> 3;
+    const int host = host_of(guest);
+    before_write(guest);
+    if (offset & 7) {
+        if (host < 0 || host > 3 || from.getIdx() > 3) not_native();
+        mov(Reg8(host + 4), from.cvt8());
+    } else if (host >= 0) {
+        mov(sized_reg(Reg64(host), size), sized_reg(from, size));
+    } else if (size == 2) {  // zero-extends; the register itself may hold more
+        const Reg64 r = from.getIdx() >= 11 && from.getIdx() <= 12 ? from : Reg64(11);
+        if (r != from && scratch_[0] != kNoValue) not_native();
+        mov(r.cvt32(), from.cvt32());
+        mov(sized(gpr_home(guest), 3), r);
+    } else {
+        mov(sized(gpr_home(guest), size), sized_reg(from, size));
+    }
+}
+
+void Emitter::emit_put(Value v) {
+    const Op& o = op(v);
+    const unsigned guest = o.n >> 3;
+    const int host = host_of(guest);
+    const Loc l = loc_[o.a];
+    if (l.kind == Loc::kGpr && l.n == o.n && l.imm) return;  // computed in place
+    // Values that are this register and still wanted move away first.
+    for (Value w = v; w-- > 0 && op(w).code != Code::insn;)
+        if (w != o.a && is_gpr(w, guest) && last_[w] > static_cast<int>(v) &&
+            ir::info(op(w).code).result == ir::Kind::V) {
+            const Loc old = loc_[w];
+            if (old.n & 7) not_native();
+            const unsigned n = take_scratch(w);
+            if (host >= 0)
+                mov(scratch_reg(n), Reg64(host));
+            else
+                mov(scratch_reg(n), sized(gpr_home(guest), 3));
+            loc_[w] = {Loc::kScratch, static_cast<u8>(n), 0};
+        }
+    if (op(v).a != scratch_[0] || last_[scratch_[0]] > static_cast<int>(v)) protect_place(guest);
+    const bool byte_high = o.n & 7;
+    if (byte_high) {
+        if (host < 0 || host > 3) not_native();
+        before_write(guest);
+        with_source(
+            o.a, 0,
+            [&](const Operand& s) {
+                if (s.isREG() && (s.getIdx() > 7 || static_cast<const Reg&>(s).isExt8bit()))
+                    not_native();
+                if (s.isMEM()) not_native();
+                mov(Reg8(host + 4), s);
+            },
+            [&](u64 c) { mov(Reg8(host + 4), static_cast<u32>(c)); });
+        return;
+    }
+    if (host >= 0) {
+        before_write(guest);
+        with_source(
+            o.a, o.size,
+            [&](const Operand& s) {
+                const Reg d = sized_reg(Reg64(host), o.size);
+                if (s.isREG() && s.getIdx() == d.getIdx() && o.size == 3) return;
+                mov(d, s);
+            },
+            [&](u64 c) {
+                if (o.size < 2)
+                    mov(sized_reg(Reg64(host), o.size), static_cast<u32>(c));
+                else if (c <= 0xFFFFFFFF)
+                    mov(Reg32(host), static_cast<u32>(c));
+                else
+                    mov(Reg64(host), c);
+            });
+        return;
+    }
+    if (l.kind == Loc::kConstant &&
+        (o.size < 2 || (o.size == 3 ? fits32(l.imm) : (l.imm & 0xFFFFFFFF) < 0x80000000))) {
+        before_write(guest);
+        const u64 c = o.size == 2 ? l.imm & 0xFFFFFFFF : l.imm;
+        mov(sized(gpr_home(guest), o.size < 2 ? o.size : 3), static_cast<u32>(c));
+        return;
+    }
+    const Reg64 r = in_register(o.a, o.size);
+    if (o.size == 2 && r.getIdx() != 11 && r.getIdx() != 12) {
+        before_write(guest);
+        const unsigned n = take_scratch(v);
+        mov(scratch_reg(n).cvt32(), r.cvt32());
+        mov(sized(gpr_home(guest), 3), scratch_reg(n));
+        release(n);
+        return;
+    }
+    write_gpr(o.n, o.size, r);
+}
+
+}  // namespace rm::jit::x64

@@ -1,0 +1,216 @@
+// Emits x86-64 code for one block of IR. Linear, one pass: values are found where they already are
+// (guest registers, memory operands) and most operations become the guest's own instruction.
+//
+// Host registers: rax rcx rdx rbx rbp rsi rdi r8 r9 hold the guest's registers of the same name,
+// r15 the guest's rsp, r10 the guest's r12; guest r10 r11 r13 r14 r15 live in CpuState. r13 = &Cpu,
+// r14 = tick count at the block's first instruction, r11 and r12 scratch. XMM0-15 hold the guest's
+// while TranslatorState::vector_live is set. Guest flags are in the host's flags between producer
+// and consumer; whatever else may see them (a fault, an event, the next block) gets a recipe
+// (jit/run/flag_recipe.h).
+#pragma once
+#include <xbyak/xbyak.h>
+
+#include <functional>
+#include <span>
+
+#include "cpu/cpu.h"
+#include "cpu/interpreter/block_cache.h"
+#include "jit/host/x64/thunks.h"
+#include "jit/ir/ir.h"
+#include "jit/run/flag_recipe.h"
+#include "jit/run/points.h"
+
+namespace rm::jit::x64 {
+
+// Thrown (and caught by translate()) when instruction `insn` has a form that is not emitted: the
+// caller has the interpreter run it instead. Never leaves the translator.
+struct NotNative {
+    unsigned insn;
+};
+
+struct EmitContext {
+    cpu::Cpu& cpu;
+    cpu::Block& block;
+    const ir::Block& ir;
+    const Thunks& thunks;
+    FlagRecipes& recipes;
+    std::vector<Point>& points;
+    // May flags be forgotten at an exit to rip? Only if code there replaces them before it can
+    // fault.
+    std::function<bool(u64 rip)> flags_dead_at;
+};
+
+class Emitter : public Xbyak::CodeGenerator {
+public:
+    Emitter(const EmitContext& context, void* memory, std::size_t bytes);
+    // Emits the block; throws NotNative or Xbyak::Error.
+    void run();
+    // Offset of the code of each guest instruction, for dumps and fault reports.
+    const std::vector<u32>& starts() const { return starts_; }
+
+    // --- for vectors.cpp ---
+    struct Loc {
+        enum Kind : u8 {
+            kNone,
+            kConstant,
+            kGpr,
+            kScratch,
+            kPlace,
+            kSpill,
+            kCondition
+        } kind = kNone;
+        u8 n = 0;     // gpr byte offset, scratch 0/1, spill word, condition code
+        u64 imm = 0;  // the constant; kGpr: 1 = computed there, ahead of its put
+    };
+    const ir::Block& ir() const { return ir_; }
+    const cpu::Cpu& cpu() const { return cpu_; }
+    unsigned insn() const { return insn_; }
+    [[noreturn]] void not_native() const { throw NotNative{insn_}; }
+    // Checks the access of `bytes` at IR address op `a`; afterwards r11 is part of the returned
+    // host address (as a RegExp) and r12 is free. alignment: address bits that must be zero, else
+    // the instruction is interpreted.
+    Xbyak::RegExp checked(ir::Value a, unsigned bytes, bool write, unsigned alignment = 0);
+    static Xbyak::Address sized(const Xbyak::RegExp& e, unsigned size) {
+        return Xbyak::Address(8u << size, false, e);
+    }
+    // Host register of a guest GPR, or -1: it lives at gpr_home().
+    static int host_of(unsigned guest);
+    Xbyak::RegExp gpr_home(unsigned guest) const;
+    Xbyak::RegExp state(const void* member) const {
+        return r13 + static_cast<int>(static_cast<const u8*>(member) -
+                                      reinterpret_cast<const u8*>(&cpu_));
+    }
+    static Xbyak::Reg sized_reg(const Xbyak::Reg64& r, unsigned size);
+    // A value in a register (its own, or loaded into a scratch register).
+    Xbyak::Reg64 in_register(ir::Value v, unsigned size);
+    // Called before host code overwrites a guest register: saves what somebody still needs of it.
+    void before_write(unsigned guest);
+    // Writes a register of `size` to the guest register at byte offset `offset` (as Code::put).
+    void write_gpr(u8 offset, unsigned size, const Xbyak::Reg64& from);
+    // The host's flags are no longer the guest's / are, as far as `exact` goes.
+    void clobber_flags() { host_flags_ = 0; }
+    void set_host_flags(cpu::Cc exact) { host_flags_ = exact; }
+    // The guest's flags are from here on in CpuState::cc (already written).
+    void flags_in_memory();
+    Xbyak::Label& slow_instruction();  // jump here to have this instruction interpreted
+
+private:
+    // --- what is known about the guest's flags ---
+    struct Flags {
+        enum Kind : u8 { kInherited, kMemory, kRecipe } kind = kInherited;
+        FlagRecipe recipe;
+        bool has_before = false;
+        FlagRecipe before;  // of recipe.keeps: static too, or CpuState::cc
+        u8 slots = 0;       // which pair of slots this recipe uses
+    };
+
+    void analyse();
+    void emit_instruction(ir::Value first, ir::Value end);
+    bool emit_pattern(ir::Value first, ir::Value end);
+    void emit(ir::Value v);
+    void emit_binary(ir::Value v);
+    void emit_compare(ir::Value v);
+    void emit_shift(ir::Value v);
+    void emit_double_shift(ir::Value v);
+    void emit_multiply(ir::Value v);
+    void emit_divide(ir::Value v);
+    void emit_scan(ir::Value v);
+    void emit_unary(ir::Value v);
+    void emit_extend(ir::Value v);
+    void emit_put(ir::Value v);
+    void emit_put_if(ir::Value v);
+    void emit_store(ir::Value v);
+    void emit_commit(ir::Value v);
+    void emit_select(ir::Value v);
+    void emit_equal(ir::Value v);
+    void emit_bit_of(ir::Value v);
+    void emit_set_carry(ir::Value v);
+    void emit_offset(ir::Value v);
+    void emit_interp(unsigned index);
+    void emit_check_target(ir::Value v);
+    void emit_target_key();
+    void emit_jump(ir::Value v);
+    void emit_exit(u64 target);
+    void emit_jump_if(ir::Value v);
+    bool match_exchange_add(ir::Value first, ir::Value end);
+    bool match_compare_exchange(ir::Value first, ir::Value end);
+
+    // --- values ---
+    struct Destination {
+        Xbyak::Reg64 reg;
+        int guest = -1;  // the guest register it is, if any
+        int scratch = -1;
+        bool home = false;  // to be stored to the guest register's home afterwards
+    };
+    const ir::Op& op(ir::Value v) const { return ir_[v]; }
+    bool is_constant(ir::Value v) const { return op(v).code == ir::Code::constant; }
+    bool is_gpr(ir::Value v, unsigned guest) const;
+    int last_use(ir::Value v) const { return last_[v]; }
+    int put_target(ir::Value v, ir::Value& put) const;
+    Destination destination(ir::Value v, std::initializer_list<ir::Value> operands);
+    void finish(ir::Value v, const Destination& d);
+    unsigned take_scratch(ir::Value user, int keep = -1);
+    void release(unsigned scratch) { scratch_[scratch] = ir::kNoValue; }
+    void spill(unsigned scratch);
+    void spill_all();
+    void materialize_place();
+    void load_in_place(ir::Value v);
+    void protect_place(unsigned guest);
+    void drop_dead(ir::Value now);
+    void move_to(const Xbyak::Reg64& to, ir::Value v, unsigned size);
+    void with_source(ir::Value v, unsigned size,
+                     const std::function<void(const Xbyak::Operand&)>& f,
+                     const std::function<void(u64)>& constant = {});
+    static bool fits32(u64 v) {
+        return static_cast<u64>(static_cast<i64>(static_cast<i32>(v))) == v;
+    }
+    Xbyak::Reg64 scratch_reg(unsigned n) const { return n == 0 ? r11 : r12; }
+    void load_address(const Xbyak::Reg64& to, const ir::Op& address, u64 extra);
+    void load_address_again(const ir::Op& address);
+
+    // --- flags ---
+    bool needed_after(ir::Value v) const { return needed_after_[v]; }
+    Source source_of(ir::Value v) const;
+    Source keep(ir::Value v, unsigned size, unsigned slot);
+    void store_slot(unsigned slot, const Xbyak::Reg64& from);
+    void begin_recipe(ir::Value v, FlagRecipe& r);
+    void set_recipe(const FlagRecipe& r, ir::Value v, cpu::Cc exact);
+    unsigned slot_a() const { return 2u * next_pair_; }
+    u32 recipe_number(const Flags& f);
+    u32 current_recipe() { return recipe_number(flags_); }
+    void resolve_to_memory();
+    void need_host_flags(cpu::Cc mask);
+    bool again(const FlagRecipe& r, cpu::Cc mask);
+    void load_flags_from_memory();
+    void save_flags_at_exit();
+
+    // --- leaving ---
+    u32 point(Point p);
+    void call_thunk(const void* thunk) { call(thunk); }
+    void add_ticks(unsigned n);
+
+    const EmitContext& context_;
+    cpu::Cpu& cpu_;
+    cpu::Block& block_;
+    const ir::Block& ir_;
+    std::vector<u32> starts_;
+    std::vector<int> uses_, last_;
+    std::vector<bool> needed_after_;
+    std::vector<Loc> loc_;
+    ir::Value scratch_[2] = {ir::kNoValue, ir::kNoValue};
+    ir::Value spilled_[4] = {ir::kNoValue, ir::kNoValue, ir::kNoValue, ir::kNoValue};
+    Xbyak::RegExp place_;
+    ir::Value now_ = 0;
+    unsigned insn_ = 0;
+    Flags flags_;
+    cpu::Cc host_flags_ = 0;  // which of the guest's flags are exact in the host's
+    unsigned next_pair_ = 0;
+    std::vector<std::function<void()>> cold_;
+    std::vector<std::unique_ptr<Xbyak::Label>> slow_labels_;
+    Xbyak::Label* slow_of_insn_ = nullptr;
+    bool left_ = false;
+    bool target_ready_ = false;  // r11 = key, r12 = table offset of the checked target
+    bool vectors_ready_ = false;
+};
+
+}  // namespace rm::jit::x64

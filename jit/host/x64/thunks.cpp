@@ -1,0 +1,198 @@
+#include "jit/host/x64/thunks.h"
+
+#include <xbyak/xbyak.h>
+
+#include "jit/host/x64/emitter.h"
+
+namespace rm::jit::x64 {
+
+namespace {
+
+using namespace Xbyak;
+
+class ThunkWriter : public CodeGenerator {
+public:
+    ThunkWriter(const cpu::Cpu& cpu, const Callbacks& callbacks, u8* memory, std::size_t bytes)
+        : CodeGenerator(bytes, memory), cpu_(cpu), callbacks_(callbacks) {}
+
+    void write(Thunks& t) {
+        setDefaultJmpNEAR(true);
+        write_vectors();
+        t.load_vectors = load_vectors_.getAddress();
+        write_leave();
+        t.leave = leave_.getAddress();
+        align(16);
+        t.enter = getCurr();
+        write_enter();
+        align(16);
+        t.touch = getCurr();
+        write_touch();
+        align(16);
+        t.interpret = getCurr();
+        write_interpret();
+        align(16);
+        t.resolve = getCurr();
+        write_resolve();
+        t.bytes = getSize();
+    }
+
+private:
+    Address at(const void* member) const {
+        return qword[r13 + static_cast<int>(static_cast<const u8*>(member) -
+                                            reinterpret_cast<const u8*>(&cpu_))];
+    }
+    Address at32(const void* member) const { return Address(32, false, at(member).getRegExp()); }
+    Address at128(const void* member) const { return Address(128, false, at(member).getRegExp()); }
+
+    void load_registers() {
+        for (unsigned g = 0; g < 16; ++g)
+            if (const int h = Emitter::host_of(g); h >= 0) mov(Reg64(h), at(&cpu_.gpr[g]));
+        mov(r14, at(&cpu_.tick_base));
+    }
+    void store_registers() {
+        for (unsigned g = 0; g < 16; ++g)
+            if (const int h = Emitter::host_of(g); h >= 0) mov(at(&cpu_.gpr[g]), Reg64(h));
+        mov(at(&cpu_.tick_base), r14);
+    }
+    // Clobbers nothing but flags.
+    void store_vectors() {
+        for (int n = 0; n < 16; ++n) movaps(at128(&cpu_.fpu.xmm[n]), Xmm(n));
+    }
+    void reload_vectors() {
+        for (int n = 0; n < 16; ++n) movaps(Xmm(n), at128(&cpu_.fpu.xmm[n]));
+    }
+    // Vectors to CpuState for good, if they are in registers. Clobbers r11.
+    void retire_vectors() {
+        Label none;
+        cmp(at32(&cpu_.translated.vector_live), 0);
+        je(none);
+        store_vectors();
+        stmxcsr(at32(&cpu_.translated.spill[0]));
+        mov(r11d, at32(&cpu_.translated.spill[0]));
+        and_(r11d, 0x3F);
+        or_(at32(&cpu_.fpu.mxcsr), r11d);
+        ldmxcsr(at32(&cpu_.translated.host_mxcsr));
+        mov(at32(&cpu_.translated.vector_live), 0);
+        L(none);
+    }
+
+    void write_vectors() {
+        L(load_vectors_);
+        stmxcsr(at32(&cpu_.translated.host_mxcsr));
+        mov(r11d, at32(&cpu_.fpu.mxcsr));
+        and_(r11d, 0xFFFF);
+        mov(at32(&cpu_.translated.spill[0]), r11d);
+        ldmxcsr(at32(&cpu_.translated.spill[0]));
+        reload_vectors();
+        mov(at32(&cpu_.translated.vector_live), 1);
+        ret();
+    }
+    void write_enter() {
+        for (const Reg64& r : {rbx, rbp, r12, r13, r14, r15}) push(r);
+        sub(rsp, 8);
+        mov(r13, rdi);
+        mov(r12, rsi);
+        load_registers();
+        jmp(r12);
+    }
+    void write_leave() {
+        align(16);
+        L(leave_);
+        store_registers();
+        // rip of an indirect branch's target.
+        mov(at(&cpu_.translated.spill[1]), r11);
+        retire_vectors();
+        mov(eax, r12d);
+        L(epilogue_);
+        add(rsp, 8);
+        for (const Reg64& r : {r15, r14, r13, r12, rbp, rbx}) pop(r);
+        ret();
+    }
+    void write_touch() {
+        // The C ABI keeps rbx rbp r12-r15; the others hold guest registers.
+        const Reg64 kept[] = {rax, rcx, rdx, rsi, rdi, r8, r9, r10};
+        Label refused, vectors, after;
+        for (const Reg64& r : kept) push(r);
+        sub(rsp, 8);  // 16-byte alignment: return address, 8 registers, this
+        mov(rdi, r13);
+        mov(rsi, r11);
+        mov(edx, r12d);
+        cmp(at32(&cpu_.translated.vector_live), 0);
+        jne(vectors, T_NEAR);
+        mov(rax, reinterpret_cast<u64>(callbacks_.touch));
+        call(rax);
+        L(after);
+        test(al, al);
+        lea(rsp, ptr[rsp + 8]);
+        for (int n = 7; n >= 0; --n) pop(kept[n]);
+        jz(refused);
+        ret();
+        L(refused);
+        add(rsp, 8);
+        jmp(leave_, T_NEAR);
+        L(vectors);
+        store_vectors();
+        mov(rax, reinterpret_cast<u64>(callbacks_.touch));
+        call(rax);
+        reload_vectors();
+        jmp(after, T_NEAR);
+    }
+    void write_interpret() {
+        Label left;
+        store_registers();
+        retire_vectors();
+        sub(rsp, 8);
+        mov(rdi, r13);
+        mov(esi, r12d);
+        mov(rax, reinterpret_cast<u64>(callbacks_.interpret));
+        call(rax);
+        add(rsp, 8);
+        test(al, al);
+        jz(left);
+        load_registers();
+        ret();
+        L(left);
+        add(rsp, 8);  // the return address
+        mov(eax, kLeftDone);
+        jmp(epilogue_, T_NEAR);
+    }
+    // Nothing but CpuState::cc changes; vectors stay in the registers.
+    void write_resolve() {
+        Label vectors, after;
+        store_registers();
+        sub(rsp, 8);
+        mov(rdi, r13);
+        mov(esi, r12d);
+        cmp(at32(&cpu_.translated.vector_live), 0);
+        jne(vectors);
+        mov(rax, reinterpret_cast<u64>(callbacks_.resolve));
+        call(rax);
+        L(after);
+        add(rsp, 8);
+        load_registers();
+        ret();
+        L(vectors);
+        store_vectors();
+        mov(rax, reinterpret_cast<u64>(callbacks_.resolve));
+        call(rax);
+        reload_vectors();
+        jmp(after, T_NEAR);
+    }
+
+    const cpu::Cpu& cpu_;
+    const Callbacks& callbacks_;
+    Label load_vectors_, leave_, epilogue_;
+};
+
+}  // namespace
+
+Thunks make_thunks(const cpu::Cpu& cpu, const Callbacks& callbacks, u8* memory, std::size_t bytes,
+                   std::ptrdiff_t executable) {
+    Thunks t;
+    t.executable = executable;
+    ThunkWriter w(cpu, callbacks, memory, bytes);
+    w.write(t);
+    return t;
+}
+
+}  // namespace rm::jit::x64

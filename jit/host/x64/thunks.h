@@ -1,0 +1,41 @@
+// The fixed pieces of generated code: entry, exit, and the ways from translated code into C++ and
+// back. Conventions of each are with its member; register use: emitter.h. Addresses are in the
+// writable view; executable(p) gives where to jump.
+#pragma once
+#include <cstddef>
+
+#include "base/types.h"
+#include "cpu/cpu.h"
+
+namespace rm::jit::x64 {
+
+// The C++ side, called with the point's number.
+struct Callbacks {
+    // Access at `va`: true = the TLB has it now. Otherwise nothing has changed.
+    bool (*touch)(cpu::Cpu*, u64 va, u32 point);
+    // Interprets one instruction; state is in CpuState. True: go on behind it; false: leave, all
+    // done.
+    bool (*interpret)(cpu::Cpu*, u32 point);
+    // Makes CpuState::cc right: recipe number, or kRecipeInMemory.
+    void (*resolve)(cpu::Cpu*, u32 recipe);
+};
+
+struct Thunks {
+    const void* enter = nullptr;      // u32 enter(Cpu*, const void* code): the point it left by
+    const void* leave = nullptr;      // jmp, r12d = point
+    const void* touch = nullptr;      // call, r11 = va, r12d = point; does not come back if refused
+    const void* interpret = nullptr;  // call, r12d = point
+    const void* resolve = nullptr;    // call, r12d = recipe
+    const void* load_vectors = nullptr;  // call: XMM registers and MXCSR from CpuState
+    std::size_t bytes = 0;
+    std::ptrdiff_t executable = 0;  // executable view - writable view
+};
+
+// What enter() returns when the state is complete already.
+inline constexpr u32 kLeftDone = ~u32{0};
+
+// Writes the thunks at `memory`.
+Thunks make_thunks(const cpu::Cpu& cpu, const Callbacks& callbacks, u8* memory, std::size_t bytes,
+                   std::ptrdiff_t executable);
+
+}  // namespace rm::jit::x64

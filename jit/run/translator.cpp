@@ -1,0 +1,400 @@
+#include "jit/run/translator.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "jit/host/x64/emitter.h"
+#include "jit/ir/print.h"
+#include "jit/run/disassemble.h"
+#include "jit/translate/build_ir.h"
+
+namespace rm::jit {
+
+using cpu::Block;
+using cpu::BlockCache;
+using cpu::Cpu;
+using cpu::Step;
+using memory::Access;
+
+namespace {
+
+constexpr std::size_t kMaxBlockBytes = 32 << 10;
+constexpr std::size_t kMaxPoints = 4u << 20;
+constexpr u32 kNeverHot = ~u32{0};
+
+Translator& self(Cpu* cpu) { return *static_cast<Translator*>(cpu->translated.engine); }
+
+void put32(u8* at, i64 value) {
+    const i32 v = static_cast<i32>(value);
+    std::memcpy(at, &v, 4);
+}
+// Where the jump instruction `E9 rel32` at `jump` leads.
+void set_jump(u8* jump, const u8* to) { put32(jump + 1, to - (jump + 5)); }
+
+}  // namespace
+
+Result<std::unique_ptr<Translator>> Translator::create(Cpu& cpu, const Options& options) {
+    auto code = CodeMemory::create(options.code_bytes);
+    if (!code) return std::unexpected(code.error());
+    return std::unique_ptr<Translator>(new Translator(cpu, options, std::move(*code)));
+}
+
+Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code)
+    : cpu_(cpu), options_(options), code_(std::move(code)) {
+    const x64::Callbacks callbacks{
+        [](Cpu* c, u64 va, u32 point) { return self(c).touch(va, point); },
+        [](Cpu* c, u32 point) { return self(c).interpret(point); },
+        [](Cpu* c, u32 recipe) {
+            Translator& t = self(c);
+            ++t.statistics_.flags_resolved;
+            t.recipes_.resolve(*c, recipe == kRecipeInMemory ? c->translated.flag_recipe : recipe);
+        }};
+    thunks_ =
+        x64::make_thunks(cpu, callbacks, code_->next(), code_->left(), code_->executable_delta());
+    code_->take(thunks_.bytes);
+    enter_ = reinterpret_cast<u32 (*)(Cpu*, const void*)>(
+        reinterpret_cast<u64>(thunks_.enter) + static_cast<u64>(code_->executable_delta()));
+    cpu.translator = this;
+    cpu.translated.engine = this;
+}
+
+std::string Statistics::text() const {
+    const struct {
+        const char* name;
+        u64 value;
+    } rows[] = {{"blocks translated", blocks},
+                {"  guest instructions in them", instructions},
+                {"  of these interpreted", interpreted_instructions},
+                {"  bytes of host code", code_bytes},
+                {"  tries that met an unknown form", retries},
+                {"blocks left to the interpreter", untranslatable},
+                {"blocks dropped", dropped},
+                {"cache emptied", flushes},
+                {"entries from the run loop", entries},
+                {"direct links made", links},
+                {"TLB refills", touches},
+                {"left before an access", access_exits},
+                {"left before an instruction", instruction_exits},
+                {"left for an event", event_exits},
+                {"interpreter calls", calls},
+                {"  that left the block", call_leaves},
+                {"flags computed late", flags_resolved}};
+    std::string out;
+    char line[96];
+    for (const auto& r : rows) {
+        std::snprintf(line, sizeof line, "%-36s %16llu\n", r.name,
+                      static_cast<unsigned long long>(r.value));
+        out += line;
+    }
+    return out;
+}
+
+// --- translating ---
+
+// True if the block replaces all flags before an instruction that reads them or may fault.
+bool Translator::replaces_flags(Block& block) {
+    if (block.flags_dead >= 0) return block.flags_dead;
+    ir::Block one;
+    const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
+    bool dead = false, done = false;
+    for (u32 n = 0; n < block.count && n < 8 && !done; ++n) {
+        one.ops.clear();
+        build_ir(one, {&block.insns[n], 1}, context);
+        for (const ir::Op& op : one.ops) {
+            const ir::Effect effect = ir::info(op.code).effect;
+            if (effect == ir::Effect::kFaults || effect == ir::Effect::kLeaves ||
+                ir::flags_read(one, op)) {
+                done = true;
+                break;
+            }
+            if (ir::flags_replaced(one, op) == cpu::kCcAll) {
+                dead = done = true;
+                break;
+            }
+        }
+    }
+    block.flags_dead = dead;
+    return dead;
+}
+
+bool Translator::flags_dead_at(Block& from, u64 rip) {
+    Block* to = cpu_.blocks->known(from, rip);
+    if (!to || !replaces_flags(*to)) return false;
+    from.watch_first = std::min(from.watch_first, to->machine);
+    from.watch_last = std::max(from.watch_last, to->machine + to->bytes - 1);
+    return true;
+}
+
+// One try. False: the form of instruction *refused has to be interpreted.
+bool Translator::emit(Block& block, std::vector<bool>& interpret, std::size_t& bytes) {
+    const std::size_t points = points_.size();
+    ir::Block code;
+    const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
+    bool these[BlockCache::kMaxInsns];
+    for (unsigned n = 0; n < block.count; ++n) these[n] = interpret[n];
+    build_ir(code, {block.insns, block.count}, context, {these, block.count});
+    const x64::EmitContext emit_context{cpu_,
+                                        block,
+                                        code,
+                                        thunks_,
+                                        recipes_,
+                                        points_,
+                                        [&](u64 rip) { return flags_dead_at(block, rip); }};
+    x64::Emitter emitter(emit_context, code_->next(), kMaxBlockBytes);
+    try {
+        emitter.run();
+    } catch (const x64::NotNative& e) {
+        interpret[e.insn] = true;
+        points_.resize(points);
+        return false;
+    } catch (const Xbyak::Error&) {  // a register that the form cannot name
+        interpret[emitter.insn()] = true;
+        points_.resize(points);
+        return false;
+    }
+    bytes = emitter.getSize();
+    unsigned native = 0;
+    for (const ir::Op& op : code.ops) native += op.code == ir::Code::insn;
+    for (const ir::Op& op : code.ops) {
+        if (op.code != ir::Code::interp) continue;
+        --native;
+        ++statistics_.interpreted_instructions;
+    }
+    if (native == 0) bytes = 0;
+    return true;
+}
+
+Translator::Translation* Translator::translate(Block& block) {
+    const bool whole =
+        block.mode.code64() ||
+        (block.mode.flat() && block.mode.code_size_log2() == 2 && block.mode.stack32());
+    if (!whole || !block.host) {
+        block.runs = kNeverHot;
+        return nullptr;
+    }
+    if (code_->left() < kMaxBlockBytes || points_.size() > kMaxPoints) empty();
+    std::vector<bool> interpret(block.count, false);
+    std::size_t bytes = 0;
+    const std::size_t first_point = points_.size();
+    while (!emit(block, interpret, bytes)) ++statistics_.retries;
+    if (bytes == 0) {
+        points_.resize(first_point);
+        block.runs = kNeverHot;
+        ++statistics_.untranslatable;
+        return nullptr;
+    }
+    auto t = std::make_unique<Translation>();
+    t->block = &block;
+    t->code = code_->next() + code_->executable_delta();
+    t->bytes = static_cast<u32>(bytes);
+    for (std::size_t n = first_point; n < points_.size(); ++n)
+        if (points_[n].kind == Point::kExit) t->exits.push_back(static_cast<u32>(n));
+    code_->take(bytes);
+    ++statistics_.blocks;
+    statistics_.instructions += block.count;
+    statistics_.code_bytes += bytes;
+    block.translation = t.get();
+    translations_.push_back(std::move(t));
+    return translations_.back().get();
+}
+
+std::string Translator::explain(Block& block) {
+    ir::Block code;
+    const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
+    build_ir(code, {block.insns, block.count}, context);
+    std::string out = ir::print(code, {block.insns, block.count}, block.rip);
+    Translation* t = of(block);
+    if (!t) t = translate(block);
+    if (t) out += disassemble(t->code, t->bytes);
+    return out;
+}
+
+// --- forgetting ---
+
+void Translator::empty() {
+    for (auto& t : translations_)
+        if (t->block) t->block->translation = nullptr;
+    flushed();
+}
+
+void Translator::flushed() {
+    translations_.clear();
+    points_.clear();
+    recipes_.clear();
+    // Lazy flags must not name recipes that are gone.
+    code_->reset_to(thunks_.bytes);
+    std::memset(cpu_.translated.targets, 0, sizeof cpu_.translated.targets);
+    ++generation_;
+    ++statistics_.flushes;
+}
+
+void Translator::dropped(Block& block) {
+    Translation* t = of(block);
+    block.translation = nullptr;
+    t->block = nullptr;
+    for (u32 p : t->incoming) unlink(p);
+    for (u32 p : t->exits) {
+        Block* to = points_[p].linked;
+        if (!to || !to->translation) continue;
+        std::erase(of(*to)->incoming, p);
+        points_[p].linked = nullptr;
+    }
+    auto& target = cpu_.translated.targets[block.rip & (cpu::TranslatorState::kTargets - 1)];
+    if (target.code == t->code) target = {};
+    ++statistics_.dropped;
+}
+
+// --- linking ---
+
+void Translator::unlink(u32 number) {
+    Point& p = points_[number];
+    set_jump(p.jump, p.stub);
+    p.linked = nullptr;
+}
+
+void Translator::link(u32 number, Translation& to) {
+    Point& p = points_[number];
+    if (p.linked) return;
+    u8* code = const_cast<u8*>(to.code) - code_->executable_delta();
+    if (p.cross_page) {
+        // The guard (emit_exit): mov r11,[..]; mov r12,page; cmp; jne; mov r12,addend; cmp; jne;
+        // jmp.
+        const u64 page = p.target & kPageMask;
+        const u64 addend = reinterpret_cast<u64>(to.block->host) - to.block->rip;
+        std::memcpy(p.guard_page, &page, 8);
+        std::memcpy(p.guard_addend, &addend, 8);
+        set_jump(p.guard_jump, code);
+        set_jump(p.jump, p.guard);
+    } else {
+        set_jump(p.jump, code);
+    }
+    p.linked = to.block;
+    to.incoming.push_back(number);
+    ++statistics_.links;
+}
+
+void Translator::update_salt() {
+    const u64 epoch = cpu_.mmu.code_epoch();
+    if (epoch == salt_epoch_ && cpu_.mode.word == salt_mode_) return;
+    salt_epoch_ = epoch;
+    salt_mode_ = cpu_.mode.word;
+    const u64 key = epoch << 32 | salt_mode_;
+    auto it = salts_.find(key);
+    if (it == salts_.end()) {
+        if (salts_.size() == 0xFFFE) {
+            salts_.clear();
+            std::memset(cpu_.translated.targets, 0, sizeof cpu_.translated.targets);
+        }
+        it = salts_.emplace(key, (salts_.size() + 1) << 48).first;
+    }
+    cpu_.translated.salt = it->second;
+}
+
+void Translator::remember_target(u64 rip, const Translation& t) {
+    auto& target = cpu_.translated.targets[rip & (cpu::TranslatorState::kTargets - 1)];
+    target.key = rip ^ cpu_.translated.salt;
+    target.code = t.code;
+}
+
+// --- running ---
+
+void Translator::update_stop() {
+    const u64 end = std::min(cpu_.stop_tick, cpu_.vt_due);
+    cpu_.translated.stop_at =
+        std::min(until_, end > BlockCache::kMaxInsns ? end - BlockCache::kMaxInsns : 0);
+}
+
+void Translator::resolve_at(const Point& p) {
+    const u32 recipe = p.recipe == kRecipeInMemory ? cpu_.translated.flag_recipe : p.recipe;
+    if (recipe) ++statistics_.flags_resolved;
+    recipes_.resolve(cpu_, recipe);
+}
+
+bool Translator::touch(u64 va, u32 point) {
+    const Point& p = points_[point];
+    ++statistics_.touches;
+    const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
+    update_salt();  // the walk may have found the page elsewhere
+    return good;
+}
+
+bool Translator::interpret(u32 number) {
+    const Point p = points_[number];
+    ++statistics_.calls;
+    resolve_at(p);
+    const u64 generation = generation_;
+    const Block& block = *p.block;
+    const cpu::Insn& insn = block.insns[p.insn];
+    cpu_.block_rip = block.rip;
+    cpu_.block_first = block.insns;
+    cpu_.ip = &insn;
+    const cpu::Insn* const end = block.insns + block.count;
+    cpu_.ip_end = end;
+    const Step step = insn.fn(cpu_, insn);
+    if (step == Step::kNext && &insn + 1 < end && cpu_.ip_end == end && generation == generation_)
+        [[likely]] {
+        cpu_.ip = nullptr;
+        update_salt();
+        return true;
+    }
+    ++statistics_.call_leaves;
+    cpu_.finish(insn, step);
+    return false;
+}
+
+bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
+    until_ = tick;
+    if (cpu.mem_checks) [[unlikely]]
+        return false;
+    Block* block = &first;
+    Translation* t = of(first);
+    if (!t) {
+        if (first.runs == kNeverHot || ++first.runs < options_.hot) return false;
+        t = translate(first);
+        if (!t) return false;
+    }
+    update_stop();
+    for (;;) {
+        update_salt();
+        remember_target(block->rip, *t);
+        ++statistics_.entries;
+        const u32 number = enter_(&cpu, t->code);
+        if (number == x64::kLeftDone) return true;
+        const Point p = points_[number];
+        resolve_at(p);
+        switch (p.kind) {
+            case Point::kAccess:
+            case Point::kInstruction: {
+                p.kind == Point::kAccess ? ++statistics_.access_exits
+                                         : ++statistics_.instruction_exits;
+                const u64 end = std::min(cpu.stop_tick, cpu.vt_due);
+                (void)cpu.run_block(*p.block, p.insn, end - cpu.tick_base);
+                return true;
+            }
+            case Point::kIndirect:
+                cpu.rip = cpu.translated.spill[1];
+                ++statistics_.event_exits;
+                return true;
+            case Point::kExit: break;
+            case Point::kCall: return true;
+        }
+        cpu.rip = p.target;
+        if (cpu.tick_base >= cpu.translated.stop_at) {
+            ++statistics_.event_exits;
+            return true;
+        }
+        const u64 generation = generation_;
+        block = cpu.blocks->find();
+        if (!block || !block->host) return true;
+        t = of(*block);
+        if (!t) {
+            if (block->runs == kNeverHot || block->runs + 1 < options_.hot) return true;
+            t = translate(*block);
+            if (!t) return true;
+        }
+        // A flush on the way has taken the point with it; a dropped block's exits stay unlinked.
+        if (generation == generation_ && p.block->translation) link(number, *t);
+    }
+}
+
+}  // namespace rm::jit

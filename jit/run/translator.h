@@ -1,0 +1,93 @@
+// The translator at run time: one per processor. Decides which blocks are translated, enters
+// translated code, links its exits, and takes over where it cannot go on (faults, devices, events).
+// Blocks and their invalidation are BlockCache's; a translation hangs on its block and goes with
+// it.
+#pragma once
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "cpu/interpreter/block_cache.h"
+#include "jit/cache/code_memory.h"
+#include "jit/host/x64/thunks.h"
+#include "jit/run/flag_recipe.h"
+#include "jit/run/points.h"
+
+namespace rm::jit {
+
+struct Options {
+    std::size_t code_bytes = std::size_t{64} << 20;
+    unsigned hot = 16;  // interpreted runs before a block is translated
+};
+
+// Counters for -accel jit,stats.
+struct Statistics {
+    u64 blocks = 0, instructions = 0, interpreted_instructions = 0, code_bytes = 0;
+    u64 retries = 0, untranslatable = 0, flushes = 0, dropped = 0;
+    u64 entries = 0, links = 0, indirect_misses = 0;
+    u64 touches = 0, access_exits = 0, instruction_exits = 0, calls = 0, call_leaves = 0,
+        event_exits = 0;
+    u64 flags_resolved = 0;
+    std::string text() const;
+};
+
+class Translator final : public cpu::Translator {
+public:
+    static Result<std::unique_ptr<Translator>> create(cpu::Cpu& cpu, const Options& options);
+
+    bool run(cpu::Cpu& cpu, cpu::Block& block) override { return run_until(cpu, block, ~u64{0}); }
+    // As run(), leaving also at the first block's end at or after `tick`.
+    bool run_until(cpu::Cpu& cpu, cpu::Block& block, u64 tick);
+    // IR and host code of a block as text, for people.
+    std::string explain(cpu::Block& block);
+    void dropped(cpu::Block& block) override;
+    void flushed() override;
+
+    const Statistics& statistics() const { return statistics_; }
+
+private:
+    struct Translation {
+        cpu::Block* block;
+        const u8* code;  // executable view
+        u32 bytes;
+        std::vector<u32> exits;     // points of its own that can be linked
+        std::vector<u32> incoming;  // points linked to it
+    };
+
+    Translator(cpu::Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code);
+    Translation* translate(cpu::Block& block);
+    bool emit(cpu::Block& block, std::vector<bool>& interpret, std::size_t& bytes);
+    bool flags_dead_at(cpu::Block& from, u64 rip);
+    bool replaces_flags(cpu::Block& block);
+    void empty();
+    void unlink(u32 point);
+    void link(u32 point, Translation& to);
+    void update_salt();
+    void remember_target(u64 rip, const Translation& t);
+    void update_stop();
+    u64 until_ = ~u64{0};
+    bool interpret(u32 point);
+    bool touch(u64 va, u32 point);
+    void resolve_at(const Point& p);
+    static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }
+
+    cpu::Cpu& cpu_;
+    const Options options_;
+    std::unique_ptr<CodeMemory> code_;
+    x64::Thunks thunks_;
+    u32 (*enter_)(cpu::Cpu*, const void*) = nullptr;
+    FlagRecipes recipes_;
+    std::vector<Point> points_;
+    std::vector<std::unique_ptr<Translation>> translations_;
+    std::vector<std::unique_ptr<Translation>> graveyard_;
+    u64 generation_ = 0;  // of everything above; changes when it is emptied
+    u64 salt_epoch_ = ~u64{0};
+    u32 salt_mode_ = 0;
+    std::unordered_map<u64, u64> salts_;
+    Statistics statistics_;
+};
+
+}  // namespace rm::jit

@@ -1,0 +1,54 @@
+// -accel verify: the machine twice, in two processes, one on the translator and one on the
+// interpreter. Both are deterministic, so they must agree whenever translated code has been left.
+// The translating process sends its state at those moments through shared memory; the interpreting
+// one stops at the same tick, compares, and at the first difference explains it: registers of both,
+// the guest instructions since the last agreement, their IR and host code.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "jit/run/translator.h"
+
+namespace rm::jit {
+
+// The shared memory between the two; made before fork().
+class VerifyChannel {
+public:
+    static Result<std::unique_ptr<VerifyChannel>> create();
+    ~VerifyChannel();
+    void set_sender(int process);  // of the translating process, told by the other one
+    struct Shared;
+    Shared& shared() { return *shared_; }
+
+private:
+    VerifyChannel() = default;
+    Shared* shared_ = nullptr;
+};
+
+// Wraps a processor's translator: in the sender it runs it and reports; in the checker it
+// interprets.
+class Verifier final : public cpu::Translator {
+public:
+    enum class Role { kSender, kChecker };
+    Verifier(cpu::Cpu& cpu, jit::Translator& translator, VerifyChannel& channel, Role role);
+
+    bool run(cpu::Cpu& cpu, cpu::Block& block) override;
+    void dropped(cpu::Block& block) override { translator_.dropped(block); }
+    void flushed() override { translator_.flushed(); }
+
+private:
+    void send(cpu::Cpu& cpu);
+    void check(cpu::Cpu& cpu);
+    [[noreturn]] void report(cpu::Cpu& cpu, const std::string& difference);
+
+    jit::Translator& translator_;
+    VerifyChannel& channel_;
+    Role role_;
+    cpu::Block* first_ = nullptr;  // the block at the last agreement
+    cpu::CpuState before_;
+    u64 agreements_ = 0;
+};
+
+}  // namespace rm::jit
