@@ -26,7 +26,7 @@ echo "packages"
 fetch() {
     local p missing=""
     for p in "$@"; do compgen -G "debs/${p}_*.deb" >/dev/null || missing="$missing $p"; done
-    [ -z "$missing" ] || (cd debs && apt-get -qq download $missing)
+    [ -z "$missing" ] || (cd debs && apt-get -qq -o APT::Sandbox::User=root download $missing)
 }
 [ -n "$(ls debs)" ] || apt-get -qq update || true  # only root may; existing lists usually do
 fetch $packages linux-image-amd64
@@ -38,7 +38,7 @@ if [ ! -e src/tcc/tccpp.c ]; then  # a Debian source package: the C file that cc
         [ -e "$f" ] && grep -qi debian-archive "$f" && sed 's/^Types:.*/Types: deb-src/' "$f" >$lists/parts/$(basename "$f")
     done
     [ -e /etc/apt/sources.list ] && sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >$lists/parts/main.list
-    O="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$lists/parts -o Dir::State::lists=$lists/lists"
+    O="-o APT::Sandbox::User=root -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$lists/parts -o Dir::State::lists=$lists/lists"
     (cd src && apt-get -qq $O update && apt-get -qq $O source --download-only tcc)
     mkdir -p src/tcc; tar xf src/tcc_*.orig.tar.* -C src/tcc
 fi

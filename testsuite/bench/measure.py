@@ -102,6 +102,7 @@ def run(job, log_path, timeout, environment, progress):
             if usage is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 usage = os.wait4(process.pid, 0)[2]
+                process.returncode = -signal.SIGKILL
     outcome.wall = time.monotonic() - start
     outcome.cpu = usage.ru_utime + usage.ru_stime
     outcome.peak_mib = usage.ru_maxrss // 1024
