@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/events/events.h"
 #include "cpu/interpreter/block_cache.h"
 #include "jit/host/portable/evaluate.h"
 #include "jit/translate/build_ir.h"
@@ -20,29 +21,46 @@ bool needs_interpreter(const Cpu& cpu) {
            cpu.insn_observer;
 }
 
+void run_block(Cpu& cpu, const cpu::Block& b, u64 limit, Totals& totals,
+               const std::function<void(ir::Block&)>& pass) {
+    ir::Block block;
+    const std::span<const cpu::Insn> insns(b.insns, b.count);
+    build_ir(
+        block, insns,
+        {.mode = b.mode, .block_rip = b.rip, .intel = cpu.model.vendor == cpu::Vendor::kIntel});
+    if (pass) pass(block);
+    const Outcome o = evaluate(cpu, block, insns, b.rip, limit);
+    totals.evaluated += o.retired;
+    if (o.what == Outcome::What::kLeft || o.retired == limit) {
+        cpu.rip = o.rip;
+        cpu.tick_base += o.retired;
+        return;
+    }
+    ++totals.interpreted;
+    const unsigned at = static_cast<unsigned>(o.retired);
+    (void)cpu.run_block(b, at, at + 1);
+}
+
 }  // namespace
 
 Stop run(Cpu& cpu, u64 until, Totals& totals, const std::function<void(ir::Block&)>& pass) {
     while (cpu.ticks() < until) {
-        if (const cpu::Block* b = needs_interpreter(cpu) ? nullptr : cpu.blocks->find()) {
-            ir::Block block;
-            const std::span<const cpu::Insn> insns(b->insns, b->count);
-            build_ir(block, insns,
-                     {.mode = b->mode,
-                      .block_rip = b->rip,
-                      .intel = cpu.model.vendor == cpu::Vendor::kIntel});
-            if (pass) pass(block);
-            const Outcome o =
-                evaluate(cpu, block, insns, b->rip, std::min(until, cpu.vt_due) - cpu.tick_base);
-            cpu.rip = o.rip;
-            cpu.tick_base += o.retired;
-            totals.evaluated += o.retired;
-            if (o.what == Outcome::What::kLeft || cpu.ticks() == until) continue;
+        if (needs_interpreter(cpu)) {
+            ++totals.interpreted;
+            if (const Stop stop = cpu.run(cpu.ticks() + 1); stop != Stop::kDeadline) return stop;
+            continue;
         }
-        ++totals.interpreted;
-        if (const Stop stop = cpu.run(cpu.ticks() + 1); stop != Stop::kDeadline) return stop;
+        const cpu::Block* b = cpu.blocks->find();
+        if (!b) {
+            ++cpu.tick_base;
+            cpu.faulting_length = 0;
+            cpu::handle_fault(cpu);
+            continue;
+        }
+        cpu.stop_tick = until;
+        run_block(cpu, *b, std::min(until, cpu.vt_due) - cpu.tick_base, totals, pass);
     }
-    return Stop::kDeadline;
+    return cpu.run(until);  // looks at what is pending now
 }
 
 }  // namespace rm::jit::portable
