@@ -43,6 +43,11 @@ inline Insn shifted(const Insn& i, unsigned extra) {
     j.disp += extra;
     return j;
 }
+// Bytes of the offset in a far pointer in memory: AMD has no m16:64, REX.W changes nothing there
+// (APM3 CALL, JMP, LFS; SDM 2 of each).
+inline unsigned far_offset_size(const Cpu& cpu, const Insn& i) {
+    return i.size() == 8 && cpu.model.vendor == Vendor::kAmd ? 4 : i.size();
+}
 Maybe<u64> load_sized(Cpu& cpu, const Insn& i, unsigned size);  // size 2, 4, 8
 // Operand 0 of SLDT, STR, SMSW: a register of the operand size, or 16 bits of memory.
 Step store_word(Cpu& cpu, const Insn& i, u64 value);

@@ -20,9 +20,10 @@ bool far_target(Cpu& cpu, const Insn& i, u16& selector, u64& offset) {
         offset = i.imm & low_mask(i.size() * 8);
         return true;
     }
-    const auto o = load_sized(cpu, i, i.size());
+    const unsigned size = far_offset_size(cpu, i);
+    const auto o = load_sized(cpu, i, size);
     if (!o.ok()) return false;
-    const auto s = PlainEngine{cpu}.load<u16>(shifted(i, i.size()));
+    const auto s = PlainEngine{cpu}.load<u16>(shifted(i, size));
     if (!s.ok()) return false;
     offset = o.value;
     selector = s.value;
@@ -144,9 +145,10 @@ Step sysenter(Cpu& cpu, const Insn&) {
 }
 
 Step sysexit(Cpu& cpu, const Insn& i) {
+    if (!cpu.protected_mode() || cpu.cpl != 0) return cpu.raise_gp(0);
     if (amd(cpu) && cpu.long_mode()) return cpu.raise_ud();
     const u16 base = static_cast<u16>(cpu.msr.sysenter_cs) & 0xFFFC;
-    if (!cpu.protected_mode() || cpu.cpl != 0 || !base) return cpu.raise_gp(0);
+    if (!base) return cpu.raise_gp(0);
     const bool to64 = i.size_log2 == 3;
     const u64 mask = to64 ? ~u64{0} : kMask32;
     const u64 rip = cpu.gpr[kRdx] & mask, rsp = cpu.gpr[kRcx] & mask;

@@ -116,7 +116,7 @@ Step pop_sreg(Cpu& cpu, const Insn& i) {
 }
 
 Step load_far_pointer(Cpu& cpu, const Insn& i, SegReg s) {
-    const unsigned size = i.size();
+    const unsigned size = far_offset_size(cpu, i);
     RM_LET(offset, load_sized(cpu, i, size));
     RM_LET(selector, PlainEngine{cpu}.load<u16>(shifted(i, size)));
     if (load_segment(cpu, s, selector) == Step::kFault) return Step::kFault;

@@ -91,9 +91,9 @@ Step call_same_level(Cpu& cpu, const Insn& insn, const Segment& cs, u64 offset, 
                      bool long_gate) {
     Stack stack = long_gate ? Stack::flat64(cpu, cpu.gpr[kRsp], cpu.cpl) : Stack::current(cpu);
     if (long_gate) stack.priv = cpu.mmu.data_class();
+    RM_TRY(check_entry_point(cpu, cs, offset));
     RM_TRY(stack.push(cpu.seg[kCs].selector, size));
     RM_TRY(stack.push(cpu.next_rip(insn), size));
-    RM_TRY(check_entry_point(cpu, cs, offset));
     stack.commit();
     enter_code(cpu, cs, cpu.cpl, offset);
     return Step::kJump;
@@ -111,13 +111,13 @@ Step call_inner_legacy(Cpu& cpu, const Insn& insn, const Segment& cs, const Call
     Stack old = Stack::current(cpu);
     const u64 old_sp = cpu.gpr[kRsp];
     for (unsigned n = 0; n < gate.parameters; ++n) RM_TRY(old.pop(parameters[n], gate.size));
+    RM_TRY(check_entry_point(cpu, cs, gate.offset));
     Stack stack = Stack::legacy(cpu, ss, sp, level, selector_error(cpu, ss_selector));
     RM_TRY(stack.push(cpu.seg[kSs].selector, gate.size));
     RM_TRY(stack.push(old_sp, gate.size));
     for (unsigned n = gate.parameters; n-- > 0;) RM_TRY(stack.push(parameters[n], gate.size));
     RM_TRY(stack.push(cpu.seg[kCs].selector, gate.size));
     RM_TRY(stack.push(cpu.next_rip(insn), gate.size));
-    RM_TRY(check_entry_point(cpu, cs, gate.offset));
     set_segment(cpu, kSs, ss);
     cpu.gpr[kRsp] = stack.mask == 0xFFFF ? (old_sp & ~u64{0xFFFF}) | stack.sp : stack.sp;
     enter_code(cpu, cs, level, gate.offset);
@@ -252,10 +252,10 @@ Step far_jump(Cpu& cpu, const Insn& insn, u16 selector, u64 offset) {
 Step far_call(Cpu& cpu, const Insn& insn, u16 selector, u64 offset) {
     const unsigned size = insn.size();
     if (cpu.real_or_v86()) {
+        if (offset > cpu.seg[kCs].limit) return cpu.raise_gp(0);
         Stack stack = Stack::current(cpu);
         RM_TRY(stack.push(cpu.seg[kCs].selector, size));
         RM_TRY(stack.push(cpu.next_rip(insn), size));
-        if (offset > cpu.seg[kCs].limit) return cpu.raise_gp(0);
         stack.commit();
         return real_far_jump(cpu, selector, offset);
     }

@@ -89,6 +89,15 @@ unsigned loose(ZydisMnemonic mnemonic) {
     return 0;
 }
 
+bool is_far(const Comparison& x) {
+    return cpu::instruction_rows()[x.insn.row].variant == cpu::Variant::kFar;
+}
+// Far transfers look at the descriptor, the stack and the target in an order of the processor's
+// own.
+unsigned freedom_of(const Comparison& x) {
+    return loose(x.z.mnemonic) | (is_far(x) ? kWhichFault | kMemoryOnFault : 0);
+}
+
 // Bits of FSW not to compare.
 u16 undefined_codes(ZydisMnemonic mnemonic, u16 fsw) {
     constexpr u16 kCode[4] = {0x100, 0x200, 0x400, 0x4000}, kInvalid = 1;
@@ -102,8 +111,8 @@ u16 undefined_codes(ZydisMnemonic mnemonic, u16 fsw) {
 }
 
 bool memory_fault(const Outcome& o) {
-    return o.vector == cpu::kSs12 || o.vector == cpu::kGp || o.vector == cpu::kPf ||
-           o.vector == cpu::kAc;
+    return o.vector == cpu::kNp || o.vector == cpu::kSs12 || o.vector == cpu::kGp ||
+           o.vector == cpu::kPf || o.vector == cpu::kAc;
 }
 
 u64 flags_of(const char* letters) {
@@ -158,6 +167,36 @@ void compare_fx(const FxImage& h, const FxImage& e, u16 fsw_mask, std::vector<st
                                  hex(e.xmm[n], 16).c_str()));
 }
 
+// A null selector loaded into FS or GS: AMD's processors before Zen 2 keep the base, later ones and
+// Intel's clear it (CPUID 80000021H EAX bit 6).
+bool null_load(const Comparison& x, u16 selector) {
+    switch (x.z.mnemonic) {
+        case ZYDIS_MNEMONIC_MOV:
+        case ZYDIS_MNEMONIC_POP:
+        case ZYDIS_MNEMONIC_LFS:
+        case ZYDIS_MNEMONIC_LGS: return selector < 4;
+        default: return false;
+    }
+}
+
+void compare_segments(const Comparison& x, std::vector<std::string>& out) {
+    const State &h = x.host.state, &e = x.emulated.state;
+    constexpr const char* kNames[6] = {"ES", "CS", "SS", "DS", "FS", "GS"};
+    for (unsigned n = 0; n < 6; ++n)
+        if (h.selectors[n] != e.selectors[n])
+            out.push_back(
+                format("%s host %x emulated %x", kNames[n], h.selectors[n], e.selectors[n]));
+    const auto base = [&](unsigned n, u64 host, u64 emulated, u64 before) {
+        if (host == emulated) return;
+        if (null_load(x, h.selectors[n]) && host == 0 && emulated == before) return;
+        out.push_back(format("%s base host %llx emulated %llx", kNames[n],
+                             static_cast<unsigned long long>(host),
+                             static_cast<unsigned long long>(emulated)));
+    };
+    base(kFsAt, h.fs_base, e.fs_base, x.c.in.fs_base);
+    base(kGsAt, h.gs_base, e.gs_base, x.c.in.gs_base);
+}
+
 // A misaligned operand outside the stack segment: #GP(0) and #SS(0) are of one priority (SDM 3A
 // table 6-2, "faults on executing an instruction").
 bool misaligned_outside(const Comparison& x) {
@@ -171,7 +210,8 @@ bool misaligned_outside(const Comparison& x) {
 
 void compare_fault(const Comparison& x, std::vector<std::string>& out) {
     const Outcome &h = x.host, &e = x.emulated;
-    if ((loose(x.z.mnemonic) & kWhichFault) && memory_fault(h) && memory_fault(e)) return;
+    const unsigned free = freedom_of(x);
+    if ((free & kWhichFault) && memory_fault(h) && memory_fault(e)) return;
     if (h.vector != e.vector && misaligned_outside(x)) return;
     if (h.vector != e.vector) {
         out.push_back(format("vector host %d emulated %d", h.vector == kNoFault ? -1 : h.vector,
@@ -179,8 +219,7 @@ void compare_fault(const Comparison& x, std::vector<std::string>& out) {
         return;
     }
     if (h.vector == cpu::kPf) {
-        const bool any_address =
-            (loose(x.z.mnemonic) & kWhichAddress) && x.c.operand - h.cr2 - 1 > ~u64{4096};
+        const bool any_address = (free & kWhichAddress) && x.c.operand - h.cr2 - 1 > ~u64{4096};
         // Linux reports kernel addresses as present to user code, whatever they are. An operand may
         // reach into an absent and into a read-only page.
         const u32 mask = h.cr2 >= 0x7FFF'FFFF'F000 || (any_address && h.cr2 != e.cr2) ? 0x1E : 0x1F;
@@ -218,10 +257,17 @@ std::vector<std::string> differences(const Comparison& x) {
     const State &h = x.host.state, &e = x.emulated.state;
     const bool fault = x.host.vector != kNoFault;
     const bool any_result = !fault && undefined_result(x);
-    const unsigned freedom = fault ? loose(x.z.mnemonic) : 0;
-    const u64 gpr_mask = x.c.legacy() ? 0xFFFFFFFF : ~u64{0};
+    const unsigned freedom = fault ? freedom_of(x) : 0;
+    // LAR may give bits 19:16 of the limit (SDM 2, LAR: "00FxFF00H").
+    const u64 loose_bits = x.z.mnemonic == ZYDIS_MNEMONIC_LAR ? 0xF0000 : 0;
+    // Legacy code has no upper halves, also after a far transfer to it (SDM 1 3.4.1.1).
+    const bool legacy = x.c.legacy() || h.selectors[kCsAt] != kUserCs;
+    const u64 gpr_mask = (legacy ? 0xFFFFFFFF : ~u64{0}) & ~loose_bits;
+    // AMD lets the addition of RET's operand carry out of a 16-bit stack pointer.
+    const bool short_sp = is_far(x) && x.z.mnemonic == ZYDIS_MNEMONIC_RET && x.c.code == Code::k16;
     for (unsigned n = 0; n < 16 && !any_result; ++n)
-        if (((h.gpr[n] ^ e.gpr[n]) & gpr_mask) && !((freedom & kRegistersOnFault) && n != 4))
+        if (((h.gpr[n] ^ e.gpr[n]) & (short_sp && n == 4 ? 0xFFFF : gpr_mask)) &&
+            !((freedom & kRegistersOnFault) && n != 4))
             out.push_back(format("%s host %llx emulated %llx", kGprNames[n],
                                  static_cast<unsigned long long>(h.gpr[n]),
                                  static_cast<unsigned long long>(e.gpr[n])));
@@ -235,11 +281,10 @@ std::vector<std::string> differences(const Comparison& x) {
                              static_cast<unsigned long long>(h.rflags),
                              static_cast<unsigned long long>(e.rflags),
                              static_cast<unsigned long long>((h.rflags ^ e.rflags) & flags)));
-    if (h.fs_base != e.fs_base) out.push_back("FS base");
-    if (h.gs_base != e.gs_base) out.push_back("GS base");
+    compare_segments(x, out);
     compare_fx(h.fx, e.fx, static_cast<u16>(~undefined_codes(x.z.mnemonic, h.fx.fsw)), out);
     const unsigned free_memory = fault ? kMemoryOnFault : kMemory;
-    if (any_result || (loose(x.z.mnemonic) & free_memory)) return out;
+    if (any_result || (freedom_of(x) & free_memory)) return out;
     for (unsigned n = 0; n < kScratchBytes; ++n)
         if (x.host_memory[n] != x.emulated_memory[n]) {
             out.push_back(format("memory at scratch+%x host %s emulated %s (and maybe more)", n,

@@ -31,14 +31,26 @@ struct NoClock final : VirtualClock {
 constexpr u64 kRam = 4 << 20, kScratchAt = 0x100000, kCodeAt = 0x110000, kTables = 0x200000;
 constexpr u64 kPresent = 1, kWrite = 2, kUser = 4;
 
-constexpr Segment kCode64Segment{0x33, 0xA0FB, 0xFFFFFFFF, 0};
-constexpr Segment kCode32Segment{0x23, 0xC0FB, 0xFFFFFFFF, 0};
-constexpr Segment kDataSegment{0x2B, 0xC0F3, 0xFFFFFFFF, 0};
+constexpr Segment kCode64Segment{kUserCs, 0xA0FB, 0xFFFFFFFF, 0};
+constexpr Segment kCode32Segment{kUserCs32, 0xC0FB, 0xFFFFFFFF, 0};
+constexpr Segment kDataSegment{kUserData, 0xC0F3, 0xFFFFFFFF, 0};
 constexpr Segment kNullSegment{0, Segment::kUnusable, 0, 0};
-constexpr Segment segment_of(const SegmentLayout& l) {
-    const u32 attr = (l.code ? 0xFBu : 0xF3u) | (l.big ? Segment::kDb : 0);
-    return {l.selector, attr, l.limit, l.base};
+Segment segment_of(unsigned entry) {
+    const SegmentLayout& l = kLdt[entry];
+    return {ldt_selector(entry), l.attributes() >> 8, l.limit, l.base};
 }
+
+// Descriptor tables, for supervisor accesses only, and a TSS without an I/O permission bitmap.
+constexpr u64 kSystemPage = 0xFFFF'C000'0000'0000, kSystemAt = 0x120000;
+constexpr u64 kGdtOffset = 0, kLdtOffset = 0x400, kTssOffset = 0x800;
+constexpr u16 kTssLimit = 0x67, kIoMapField = 0x66;
+constexpr u64 kGdt[16] = {0,
+                          0x00CF9B000000FFFF,   // 08H kernel code, 32 bits
+                          0x00AF9B000000FFFF,   // 10H kernel code
+                          0x00CF93000000FFFF,   // 18H kernel data
+                          0x00CFFB000000FFFF,   // 20H user code, 32 bits
+                          0x00CFF3000000FFFF,   // 28H user data
+                          0x00AFFB000000FFFF};  // 30H user code
 
 Model everything(Vendor vendor) {
     Model m = *make_model("max");
@@ -115,8 +127,8 @@ struct EmulatedCpu::Machine {
         for (u64 at : {kScratch, kHighScratch})
             for (u64 n = 0; n < kScratchPages; ++n)
                 map(root, at + n * kPageSize, kScratchAt + n * kPageSize,
-                    n < kWritablePages ? kWrite : 0);
-        for (u64 o = 0; o < kCodeBytes; o += kPageSize) map(root, kCode + o, kCodeAt + o, 0);
+                    n < kWritablePages ? kUser | kWrite : kUser);
+        for (u64 o = 0; o < kCodeBytes; o += kPageSize) map(root, kCode + o, kCodeAt + o, kUser);
         start.cr0 = kCr0Pe | kCr0Mp | kCr0Et | kCr0Ne | kCr0Wp | kCr0Am | kCr0Pg;
         start.cr4 = kCr4Pae | kCr4Pge | kCr4Osfxsr | kCr4Osxmmexcpt | kCr4Fsgsbase | kCr4Osxsave;
         start.cr3 = root;
@@ -126,7 +138,7 @@ struct EmulatedCpu::Machine {
         start.seg[kCs] = kCode64Segment;
         for (SegReg s : {kSs, kDs, kEs}) start.seg[s] = kDataSegment;
         start.seg[kFs] = start.seg[kGs] = kNullSegment;
-        start.tr = {0x40, 0x8B, 0x67, 0};
+        make_tables(root);
         cpu.reset();
         for (Code code : {Code::k16, Code::k32, Code::k64}) {
             enter(code);
@@ -135,15 +147,32 @@ struct EmulatedCpu::Machine {
         cpu.update_paging();
         cpu.mmu.flush_all();
     }
+    void make_tables(u64 root) {
+        map(root, kSystemPage, kSystemAt, 0);
+        u8* page = ram->host() + kSystemAt;
+        std::memcpy(page + kGdtOffset, kGdt, sizeof kGdt);
+        for (unsigned entry = 0; entry < kLdtEntries; ++entry) {
+            const u64 descriptor = kLdt[entry].descriptor();
+            std::memcpy(page + kLdtOffset + 8 * entry, &descriptor, 8);
+        }
+        const u16 beyond = kTssLimit + 1;
+        std::memcpy(page + kTssOffset + kIoMapField, &beyond, 2);
+        start.gdtr = {kSystemPage + kGdtOffset, sizeof kGdt - 1};
+        start.ldtr = {0x50, 0x82, 8 * kLdtEntries - 1, kSystemPage + kLdtOffset};
+        start.tr = {0x40, 0x8B, kTssLimit, kSystemPage + kTssOffset};
+    }
     u64 table() { return (next_table += kPageSize) - kPageSize; }
     void map(u64 root, u64 va, u64 pa, u64 flags) {
+        *entry_of(leaf_table(root, va), va, 12) = pa | kPresent | flags;
+    }
+    u64 leaf_table(u64 root, u64 va) {
         u64 at = root;
         for (unsigned shift = 39; shift > 12; shift -= 9) {
             u64* entry = entry_of(at, va, shift);
             if (!*entry) *entry = table() | kPresent | kWrite | kUser;
             at = *entry & kPageMask;
         }
-        *entry_of(at, va, 12) = pa | kPresent | kUser | flags;
+        return at;
     }
     u64* entry_of(u64 table, u64 va, unsigned shift) {
         return reinterpret_cast<u64*>(ram->host() + table) + ((va >> shift) & 511);
@@ -152,10 +181,8 @@ struct EmulatedCpu::Machine {
         static_cast<CpuState&>(cpu) = start;
         if (code == Code::k32) cpu.seg[kCs] = kCode32Segment;
         if (code == Code::k16) {
-            cpu.seg[kCs] = segment_of(kCode16);
-            cpu.seg[kSs] = segment_of(kStack16);
-            cpu.seg[kDs] = segment_of(kData16);
-            cpu.seg[kEs] = segment_of(kExtra16);
+            constexpr SegReg kOrder[] = {kCs, kSs, kDs, kEs};
+            for (unsigned entry = 0; entry < 4; ++entry) cpu.seg[kOrder[entry]] = segment_of(entry);
         }
         for (u8 s = 0; s < kSegRegs; ++s) cpu.update_segment(static_cast<SegReg>(s));
         cpu.update_mode();
@@ -174,10 +201,13 @@ Mode EmulatedCpu::mode(Code code) const { return machine_->modes[static_cast<u8>
 // The first event ends the case: the state is taken before anything of the delivery has happened.
 // There is no IDT behind it, so the delivery itself ends in a triple fault.
 void EmulatedCpu::on_delivery(const Cpu&, const Event& event) {
-    if (delivered_) return;
+    // INT n: what counts is whether the gate lets it in, which none of its vectors does.
+    if (delivered_ || event.type == EventType::kSoftwareInterrupt) return;
     delivered_ = true;
     save(outcome_.state);
-    if (event.type == EventType::kSoftwareException) outcome_.state.rip += event.insn_length;
+    if (event.type == EventType::kSoftwareException ||
+        event.type == EventType::kPrivilegedSoftwareException)
+        outcome_.state.rip += event.insn_length;
     outcome_.vector = event.vector;
     outcome_.error = event.has_error ? event.error : 0;
     outcome_.cr2 = event.vector == kPf ? event.payload : 0;
@@ -210,6 +240,10 @@ void EmulatedCpu::save(State& out) const {
     out.rflags = cpu.rflags();
     out.fs_base = cpu.seg[kFs].base;
     out.gs_base = cpu.seg[kGs].base;
+    for (unsigned s = 0; s < kSegRegs; ++s) {
+        const u16 selector = cpu.seg[s].selector;
+        out.selectors[s] = selector < 4 && s != kCs && s != kSs ? 0 : selector;
+    }
     save_fx(cpu.fpu, out.fx);
 }
 

@@ -38,6 +38,10 @@ bool is_bit_string(ZydisMnemonic m) {
            m == ZYDIS_MNEMONIC_BTC;
 }
 
+bool is_interrupt_return(ZydisMnemonic m) {
+    return m == ZYDIS_MNEMONIC_IRET || m == ZYDIS_MNEMONIC_IRETD || m == ZYDIS_MNEMONIC_IRETQ;
+}
+
 }  // namespace
 
 Generator::Generator(Encodings& encodings, u64 seed, bool segment_bases)
@@ -104,7 +108,7 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
             std::memcpy(c.bytes + imm.offset, &v, imm.size / 8);
         }
     c.length = z_.length;
-    c.steps = z_.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
+    c.steps = z_.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_interrupt_return(z_.mnemonic);
     c.repeats =
         z_.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
     c.in = State{};
@@ -112,7 +116,8 @@ bool Generator::encode(unsigned row, const Template& t, Case& c) {
     c.in.rip =
         kCode - c.code_base() +
         (random_.percent(10) ? kPageSize - random_.below(c.length) : 32 + random_.below(room - 32));
-    return encodings_.decode(c.bytes, 15, c.in.rip, z_, operands_, insn_) && insn_.row == row;
+    return encodings_.decode(c.bytes, 15, c.in.rip, z_, operands_, insn_) && insn_.row == row &&
+           !loads_thread_pointer();
 }
 
 // --- registers ---

@@ -42,6 +42,13 @@ private:
     void shape_branch(Case& c);
     void shape_image(Case& c);
     void shape_compare_exchange(Case& c);
+    u16 selector();
+    u64 far_target(u16 selector);
+    bool loads_thread_pointer() const;
+    void put_selector(Case& c, unsigned n);
+    void put_far_pointer(u8* at, unsigned bytes);
+    void put_return_frame(Case& c);
+    void shape_selectors(Case& c);
     u64 code_pointer();
 
     Encodings& encodings_;

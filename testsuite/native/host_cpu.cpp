@@ -17,7 +17,8 @@ extern "C" {
 // Shared with the assembly below.
 rm::u64 rm_native_host_rsp, rm_native_host_fs, rm_native_host_gs;
 rm::u64 rm_native_guest_fs, rm_native_guest_gs;
-rm::u8 rm_native_bases;  // 1: FS and GS bases are switched
+rm::u8 rm_native_bases;          // 1: FS and GS bases are switched
+rm::u16 rm_native_selectors[6];  // in the order of State::selectors
 void rm_native_enter(void* frame, rm::u64 fs, rm::u64 gs, rm::u64 flags);
 void rm_native_leave();
 void rm_native_handler(int, siginfo_t*, void*);
@@ -63,12 +64,22 @@ rm_native_leave:
 rm_native_handler:
     pushq $0x202
     popfq
+    mov %es, rm_native_selectors(%rip)
+    mov %ds, rm_native_selectors+6(%rip)
+    mov %fs, rm_native_selectors+8(%rip)
+    mov %gs, rm_native_selectors+10(%rip)
     cmpb $0, rm_native_bases(%rip)
     je 1f
     rdfsbase %rax
     mov %rax, rm_native_guest_fs(%rip)
     rdgsbase %rax
     mov %rax, rm_native_guest_gs(%rip)
+    cmpl $0, rm_native_selectors+8(%rip)
+    je 2f
+    xor %eax, %eax
+    mov %eax, %fs
+    mov %eax, %gs
+2:
     mov rm_native_host_fs(%rip), %rax
     wrfsbase %rax
     mov rm_native_host_gs(%rip), %rax
@@ -81,7 +92,6 @@ namespace rm::native {
 namespace {
 
 constexpr u64 kTf = 1 << 8;
-constexpr u16 kUserCs = 0x33, kUserCs32 = 0x23, kUserSs = 0x2B;
 constexpr u64 kFsgsbaseInHwcap2 = 2;
 constexpr std::size_t kAltStack = 64 << 10;
 
@@ -116,6 +126,12 @@ void rm_native_capture(int signal, siginfo_t*, void* context) {
     o.state.rflags = static_cast<u64>(g[REG_EFL]);
     o.state.fs_base = rm_native_guest_fs;
     o.state.gs_base = rm_native_guest_gs;
+    std::memcpy(o.state.selectors, rm_native_selectors, sizeof o.state.selectors);
+    // Null selectors lose their RPL on the way through the kernel (SDM 2, IRET to an outer level).
+    for (u16& s : o.state.selectors)
+        if (s < 4) s = 0;
+    o.state.selectors[kCsAt] = static_cast<u16>(g[REG_CSGSFS]);
+    o.state.selectors[kSsAt] = static_cast<u16>(g[REG_CSGSFS] >> 48);
     std::memcpy(static_cast<void*>(&o.state.fx), uc->uc_mcontext.fpregs, sizeof(FxImage));
     o.vector = static_cast<u8>(g[REG_TRAPNO]);
     o.error = static_cast<u32>(g[REG_ERR]);
@@ -124,7 +140,7 @@ void rm_native_capture(int signal, siginfo_t*, void* context) {
     g[REG_RIP] = reinterpret_cast<greg_t>(&rm_native_leave);
     g[REG_RSP] = static_cast<greg_t>(rm_native_host_rsp);
     g[REG_EFL] = 0x202;
-    g[REG_CSGSFS] = static_cast<greg_t>(kUserCs | static_cast<u64>(kUserSs) << 48);
+    g[REG_CSGSFS] = static_cast<greg_t>(kUserCs | static_cast<u64>(kUserData) << 48);
     uc->uc_mcontext.fpregs = nullptr;
 }
 
@@ -152,14 +168,18 @@ u8* map_fixed(u64 at, u64 bytes, int protection, int fd, u64 offset) {
     return static_cast<u8*>(p);
 }
 
-bool make_descriptor(const SegmentLayout& l) {
+bool make_descriptor(unsigned entry) {
+    const SegmentLayout& l = kLdt[entry];
     user_desc d{};
-    d.entry_number = l.selector >> 3;
+    d.entry_number = entry;
     d.base_addr = static_cast<unsigned>(l.base);
     d.limit = l.limit;
     d.seg_32bit = l.big;
-    d.contents = l.code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA;
-    d.useable = 1;
+    d.contents = l.type >> 2;
+    d.read_exec_only = !(l.type & 2);
+    d.limit_in_pages = l.pages;
+    d.seg_not_present = !l.present;
+    d.useable = l.available;
     constexpr long kWriteEntry = 0x11;
     return syscall(SYS_modify_ldt, kWriteEntry, &d, sizeof d) == 0;
 }
@@ -204,6 +224,8 @@ bool HostCpu::open() {
         mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     frame_fx = reinterpret_cast<FxImage*>(reinterpret_cast<u8*>(frame) + 2048);
     rm_native_bases = has_segment_bases();
+    has_ldt_ = true;
+    for (unsigned entry = 0; entry < kLdtEntries; ++entry) has_ldt_ &= make_descriptor(entry);
     install_handlers();
     return true;
 }
@@ -212,9 +234,7 @@ bool HostCpu::has_segment_bases() const { return getauxval(AT_HWCAP2) & kFsgsbas
 
 bool HostCpu::has_code(Code code) {
     if (code == Code::k64) return true;
-    if (code == Code::k16)
-        for (const SegmentLayout* l : {&kCode16, &kStack16, &kData16, &kExtra16})
-            if (!make_descriptor(*l)) return false;
+    if (code == Code::k16 && !has_ldt_) return false;
     Case c;
     c.code = code;
     c.bytes[0] = 0x40;  // INC EAX; in 64-bit code a REX prefix
@@ -251,15 +271,15 @@ Outcome HostCpu::run(const Case& c) {
     g[REG_RIP] = static_cast<greg_t>(c.in.rip);
     g[REG_EFL] = static_cast<greg_t>(c.in.rflags | (c.steps ? kTf : 0));
     const bool segmented = c.code == Code::k16;
-    const u16 cs = segmented ? kCode16.selector : c.legacy() ? kUserCs32 : kUserCs;
-    g[REG_CSGSFS] = static_cast<greg_t>(cs | u64{segmented ? kStack16.selector : kUserSs} << 48);
+    const u16 cs = segmented ? ldt_selector(0) : c.legacy() ? kUserCs32 : kUserCs;
+    g[REG_CSGSFS] = static_cast<greg_t>(cs | u64{segmented ? ldt_selector(1) : kUserData} << 48);
     *frame_fx = c.in.fx;
     uc.uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(frame_fx);
     // NT and ID come from the processor's flags, the rest from the frame.
     constexpr u64 kNt = 1 << 14, kId = 1 << 21;
     // 64-bit code does not look at these.
-    load_data_segments(segmented ? kData16.selector : kUserSs,
-                       segmented ? kExtra16.selector : kUserSs);
+    load_data_segments(segmented ? ldt_selector(2) : kUserData,
+                       segmented ? ldt_selector(3) : kUserData);
     running = true;
     rm_native_enter(frame, c.in.fs_base, c.in.gs_base, 0x202 | (c.in.rflags & (kNt | kId)));
 

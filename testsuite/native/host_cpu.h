@@ -12,6 +12,7 @@ public:
     // Reserves the address ranges of layout.h and installs the signal handlers. False, with a
     // message on stderr: the ranges are not free.
     bool open();
+    bool has_ldt() const { return has_ldt_; }
     bool has_segment_bases() const;  // user code may execute WRFSBASE (CR4.FSGSBASE)
     // True if code of this kind runs here: 32-bit code in segment 23H, 16-bit code in LDT segments.
     bool has_code(Code code);
@@ -25,6 +26,7 @@ public:
 private:
     u8* scratch_ = nullptr;  // the same pages as kScratch, all writable
     u8* code_ = nullptr;     // the same pages as kCode
+    bool has_ldt_ = false;   // the segments of kLdt exist
 };
 
 }  // namespace rm::native

@@ -18,19 +18,51 @@ inline constexpr u64 kCode = 0x50200000;       // two pages, readable and execut
 inline constexpr u64 kCodeBytes = 2 * kPageSize;
 inline constexpr u8 kFiller = 0xCC;  // INT3: what the code pages hold around the instruction
 
-// The segments of 16-bit code, made as LDT descriptors: bases that differ, limits inside the
-// reserved range, a stack of 16 bits. In 64- and 32-bit code all segments are flat.
+// A segment of the LDT that both processors get, always of DPL 3 and marked as accessed (Linux
+// makes no others, see modify_ldt(2)).
 struct SegmentLayout {
     u64 base;
-    u32 limit;
-    u16 selector;
-    bool big;  // D/B
-    bool code;
+    u32 limit;  // as in the descriptor: in pages if `pages`
+    u8 type;    // SDM 3A table 3-1
+    bool big;   // D/B
+    bool present = true, pages = false, available = false;
+
+    bool code() const { return type & 8; }
+    // The descriptor's second word without base and limit: bits 8-15 and 20-23.
+    constexpr u32 attributes() const {
+        return (type | 0x70u | u32{present} << 7) << 8 | u32{available} << 20 | u32{big} << 22 |
+               u32{pages} << 23;
+    }
+    constexpr u64 descriptor() const {
+        return (limit & 0xFFFF) | (base & 0xFFFFFF) << 16 | u64{attributes()} << 32 |
+               u64{limit & 0xF0000} << 32 | (base & 0xFF000000) << 32;
+    }
 };
-inline constexpr SegmentLayout kCode16{kCode, 0x1FFF, 0x07, false, true};
-inline constexpr SegmentLayout kStack16{kScratch - 0x2000, 0x6FFF, 0x0F, false, false};
-inline constexpr SegmentLayout kData16{kScratch - 0x1000, 0x4FFF, 0x17, false, false};
-inline constexpr SegmentLayout kExtra16{kScratch - 0x0100, 0x3FF0, 0x1F, true, false};
+inline constexpr u8 kReadOnly = 1, kReadWrite = 3, kExpandDown = 7, kExecute = 9, kReadExecute = 11,
+                    kConforming = 15;
+// 16-bit code runs in the first four: bases that differ, limits inside the reserved range, a stack
+// of 16 bits. The others are for instructions that load or look at selectors. In 64- and 32-bit
+// code all segments are flat.
+inline constexpr SegmentLayout kLdt[] = {
+    {.base = kCode, .limit = 0x1FFF, .type = kReadExecute, .big = false},
+    {.base = kScratch - 0x2000, .limit = 0x6FFF, .type = kReadWrite, .big = false},
+    {.base = kScratch - 0x1000, .limit = 0x4FFF, .type = kReadWrite, .big = false},
+    {.base = kScratch - 0x0100, .limit = 0x3FF0, .type = kReadWrite, .big = true},
+    {.base = kScratch, .limit = 0x2FFF, .type = kReadWrite, .big = true, .present = false},
+    {.base = kScratch, .limit = 0x2FFF, .type = kReadOnly, .big = true, .available = true},
+    {.base = kCode, .limit = 0x1000, .type = kExecute, .big = true},
+    {.base = kCode, .limit = 0x1FFF, .type = kConforming, .big = false, .present = false},
+    {.base = kScratch, .limit = 0x0FFF, .type = kExpandDown, .big = false},
+    {.base = kCode, .limit = 1, .type = kReadExecute, .big = true, .pages = true},
+    {.base = kCode, .limit = 0x1FFF, .type = kReadExecute, .big = true, .present = false},
+    {.base = 0, .limit = 0xFFFFF, .type = kReadWrite, .big = true, .pages = true},
+};
+inline constexpr unsigned kLdtEntries = sizeof kLdt / sizeof kLdt[0];
+inline constexpr const SegmentLayout &kCode16 = kLdt[0], &kStack16 = kLdt[1], &kData16 = kLdt[2],
+                                     &kExtra16 = kLdt[3];
+constexpr u16 ldt_selector(unsigned entry) { return static_cast<u16>(entry << 3 | 7); }
+// Linux's GDT as user code meets it.
+inline constexpr u16 kUserCs = 0x33, kUserCs32 = 0x23, kUserData = 0x2B;
 
 // True if [address, address + size) may be accessed without harm to the test program itself.
 constexpr bool harmless(u64 address, u64 size) {

@@ -122,7 +122,28 @@ void Generator::shape_inputs(Case& c) {
         }
         return;
     }
+    const cpu::Variant variant = cpu::instruction_rows()[insn_.row].variant;
+    if (variant == cpu::Variant::kFar || variant == cpu::Variant::kSegment) {
+        shape_selectors(c);
+        return;
+    }
     switch (z_.mnemonic) {
+        case ZYDIS_MNEMONIC_LAR:
+        case ZYDIS_MNEMONIC_LSL:
+        case ZYDIS_MNEMONIC_VERR:
+        case ZYDIS_MNEMONIC_VERW:
+        case ZYDIS_MNEMONIC_LDS:
+        case ZYDIS_MNEMONIC_LES:
+        case ZYDIS_MNEMONIC_LFS:
+        case ZYDIS_MNEMONIC_LGS:
+        case ZYDIS_MNEMONIC_LSS:
+        case ZYDIS_MNEMONIC_IRET:
+        case ZYDIS_MNEMONIC_IRETD:
+        case ZYDIS_MNEMONIC_IRETQ: shape_selectors(c); break;
+        case ZYDIS_MNEMONIC_INT:  // vectors that Linux lets user code call
+            if (u8& v = c.bytes[z_.raw.imm[0].offset]; v == 3 || v == 4 || v == 0x80) v = 0x81;
+            break;
+        case ZYDIS_MNEMONIC_XGETBV: g[kRcxN] |= 2; break;  // no such register; XCR0 is the host's
         case ZYDIS_MNEMONIC_DIV:
         case ZYDIS_MNEMONIC_IDIV:
             if (!often || operand_uses(kRdxN)) break;

@@ -23,8 +23,10 @@ struct State {
     u64 gpr[16] = {};         // RAX RCX RDX RBX RSP RBP RSI RDI R8 ..
     u64 rip = 0, rflags = 2;  // rip: offset in CS
     u64 fs_base = 0, gs_base = 0;
+    u16 selectors[6] = {};  // ES CS SS DS FS GS; what goes in follows from the kind of code
     FxImage fx;
 };
+inline constexpr unsigned kEsAt = 0, kCsAt = 1, kSsAt = 2, kDsAt = 3, kFsAt = 4, kGsAt = 5;
 
 inline constexpr u8 kNoFault = 0xFF;
 
@@ -42,7 +44,7 @@ struct Case {
     u8 bytes[16] = {};
     u8 length = 0;
     Code code = Code::k64;
-    bool steps = false;  // near branch: stop after it wherever it goes (TF); others end at an INT3
+    bool steps = false;    // branch: stop after it wherever it goes (TF); others end at an INT3
     bool repeats = false;  // string instruction with a repeat prefix
     u64 operand = 0;       // linear address of the explicit memory operand, 0 = none
     State in;

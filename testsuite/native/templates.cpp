@@ -13,8 +13,9 @@ void configure(ZydisDecoder& d, const cpu::Model& model, Code code) {
     constexpr ZydisStackWidth kStacks[] = {ZYDIS_STACK_WIDTH_64, ZYDIS_STACK_WIDTH_32,
                                            ZYDIS_STACK_WIDTH_16};
     ZydisDecoderInit(&d, kModes[static_cast<u8>(code)], kStacks[static_cast<u8>(code)]);
-    for (ZydisDecoderMode off : {ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_TZCNT,
-                                 ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE})
+    for (ZydisDecoderMode off :
+         {ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET, ZYDIS_DECODER_MODE_TZCNT,
+          ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE})
         ZydisDecoderEnableMode(&d, off, ZYAN_FALSE);
     if (model.vendor == cpu::Vendor::kAmd)
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_AMD_BRANCHES, ZYAN_TRUE);
