@@ -15,17 +15,6 @@
 
 #include "base/types.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define RM_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define RM_SANITIZER 1
-#endif
-#endif
-#ifndef RM_SANITIZER
-#define RM_SANITIZER 0
-#endif
-
 namespace rm::frontends {
 
 namespace {
@@ -140,7 +129,13 @@ int add_rules(scmp_filter_ctx filter) {
 
 }  // namespace
 
-bool sandbox_possible() { return !RM_SANITIZER; }
+bool sandbox_possible() {
+#ifdef RM_SANITIZER  // by meson.build
+    return false;
+#else
+    return true;
+#endif
+}
 
 Result<void> enter_sandbox() {
     if (!sandbox_possible()) return fail("a build with sanitizers cannot use a sandbox");

@@ -473,6 +473,23 @@ def report_on_request(b):
     check(process.returncode == 130, process.returncode)
 
 
+def filters(process):
+    with open(f"/proc/{process}/status", encoding="ascii") as f:
+        return int(re.search(r"^Seccomp_filters:\t(\d+)$", f.read(), re.M)[1])
+
+
+@case
+def sandbox(b):
+    for options, added in ((["-sandbox", "on"], 1), ([], 1), (["-sandbox", "off"], 0)):
+        process = b.start(*b.guest(put(b"UP\n") + LOOP, "-debugcon", "stdio", *options))
+        if not process.stdout.readline():
+            check("sanitizers" in process.stderr.read().decode(), "ended too soon")
+            return
+        check(filters(process.pid) == filters("self") + added, options)  # a container may have one too
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SECONDS)
+
+
 @case
 def a_reader_that_goes_away(b):
     process = b.start(*b.guest(put(b"UP\n") + put(b"more\n") * 2 + LOOP, "-debugcon", "stdio"))

@@ -92,12 +92,21 @@ TEST_CASE("machine, accel, display, monitor, vga: only what exists") {
     CHECK_FALSE(good({"-vga", "none"}).vga);
     CHECK(has(error({"-machine", "q35"}), "-machine: 'q35' is not supported; supported: pc"));
     CHECK(has(error({"-machine", "pc,acel=interp"}), "the nearest is 'accel'"));
-    CHECK(has(error({"-machine", "pc,accel=kvm"}), "-machine accel="));
-    CHECK(has(error({"-accel", "tcg"}), "supported: interp"));
+    CHECK(has(error({"-machine", "pc,accel=kvm"}), "supported: jit, interp, verify"));
+    CHECK(has(error({"-accel", "tcg"}), "supported: jit, interp, verify"));
     CHECK(has(error({"-display", "gtk"}), "-display: 'gtk'"));
     CHECK(has(error({"-monitor", "stdio"}), "-monitor"));
     CHECK(has(error({"-vga", "cirrus"}), "std, none"));
     CHECK(has(error({"-enable-kvm"}), "never uses the host's VT-x or SVM"));
+}
+
+TEST_CASE("sandbox") {
+    CHECK_FALSE(good({}).sandbox.has_value());
+    CHECK(good({"-sandbox", "on"}).sandbox == true);
+    CHECK(good({"-sandbox", "off"}).sandbox == false);
+    CHECK(has(error({"-sandbox", "on", "-accel", "verify"}), "two processes"));
+    CHECK(has(error({"-sandbox", "maybe"}), "supported: on, off"));
+    CHECK(has(error({"-sandbox", "on,spawn=deny"}), "'spawn'"));
 }
 
 TEST_CASE("memory and processors") {
