@@ -44,7 +44,10 @@ bool Svm::exception(Cpu& cpu, const Event& event, const Event* during) {
     }
     // A double fault is not an event during whose delivery something happened.
     if (event.vector != cpu::kDf) info.during = during;
-    if (event.insn_length) info.next_rip = (cpu.current_rip() + event.insn_length) & cpu.ip_mask;
+    // INT3 and INTO, and BOUND, the only source of #BR, though that is a fault (APM2 15.7.1).
+    const u8 length =
+        hardware && event.vector == cpu::kBr ? cpu.faulting_length : event.insn_length;
+    if (length) info.next_rip = (cpu.current_rip() + length) & cpu.ip_mask;
     info.event = &event;
     vm_exit(cpu, info);
     return true;

@@ -168,14 +168,18 @@ Step Svm::intercept_msr(Cpu& cpu, const Insn& insn, bool write) {
     return exits ? exit_at(cpu, insn, exit_code::MSR, write) : Step::kNext;
 }
 
-// PAUSE filter (APM2 15.14.4): the counter of VMRUN counts down; PAUSEs further apart than the
-// threshold start it afresh.
+// PAUSE filter (APM2 15.14.4): the counter of VMRUN counts down; a PAUSE further from the last one
+// than the threshold only starts it afresh.
 Step Svm::intercept_pause(Cpu& cpu, const Insn& insn) {
     const u64 count = vmcb_[F::PAUSE_COUNT];
     if (pause_filter_ && count) {
         const u64 now = cpu.tsc(), threshold = vmcb_[F::PAUSE_THRESHOLD];
-        if (pause_threshold_ && threshold && now - pause_last_ > threshold) pause_left_ = count;
+        const bool new_series = pause_threshold_ && threshold && now - pause_last_ > threshold;
         pause_last_ = now;
+        if (new_series) {
+            pause_left_ = count;
+            return Step::kNext;
+        }
         if (pause_left_ > 1) {
             --pause_left_;
             return Step::kNext;
