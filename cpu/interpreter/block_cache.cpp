@@ -28,25 +28,46 @@ Block* BlockCache::find() {
     }
     const LinearAddr linear = fetch_linear();
     const u8* host = cpu_.mmu.fetch_hit(linear);
-    if (host) [[likely]] {
-        for (Block* b = hash_[slot(cpu_.rip, cpu_.mode)]; b; b = b->next_hash)
-            if (b->host == host && b->rip == cpu_.rip && b->mode == cpu_.mode) [[likely]] {
-                if (code64 || cpu_.rip + b->bytes - 1 <= cpu_.seg[kCs].limit) [[likely]]
-                    return b;
-                break;
-            }
-    }
+    Block* b = host ? lookup(host) : nullptr;
+    if (b && !b->host2) [[likely]]
+        return b;
     PhysAddr machine = 0;
-    host = cpu_.mmu.fetch(linear, machine);
-    if (!host) {
+    if (!b) {
+        host = cpu_.mmu.fetch(linear, machine);
+        if (!host) {
+            (void)cpu_.access_failed(kCs);
+            return nullptr;
+        }
+        b = lookup(host);
+        if (!b) return build(linear, host, machine);
+        if (!b->host2) return b;
+    }
+    // Across the page border: is the second page still where its bytes were decoded?
+    const LinearAddr mask = code64 ? ~u64{0} : 0xFFFFFFFF;
+    const LinearAddr second = ((linear & kPageMask) + kPageSize) & mask;
+    const u8* rest = cpu_.mmu.fetch_hit(second);
+    if (!rest) rest = cpu_.mmu.fetch(second, machine);
+    if (!rest) {
         (void)cpu_.access_failed(kCs);
         return nullptr;
     }
+    if (rest == b->host2) return b;
+    drop(b);
+    host = cpu_.mmu.fetch(linear, machine);
+    if (host) return build(linear, host, machine);
+    (void)cpu_.access_failed(kCs);
+    return nullptr;
+}
+
+// The block at cpu.rip whose first byte is at `host`.
+Block* BlockCache::lookup(const u8* host) {
     for (Block* b = hash_[slot(cpu_.rip, cpu_.mode)]; b; b = b->next_hash)
-        if (b->host == host && b->rip == cpu_.rip && b->mode == cpu_.mode &&
-            (code64 || cpu_.rip + b->bytes - 1 <= cpu_.seg[kCs].limit))
-            return b;
-    return build(linear, host, machine);
+        if (b->host == host && b->rip == cpu_.rip && b->mode == cpu_.mode) [[likely]] {
+            if (cpu_.mode.code64() || cpu_.rip + b->bytes - 1 <= cpu_.seg[kCs].limit) [[likely]]
+                return b;
+            break;
+        }
+    return nullptr;
 }
 
 Block* BlockCache::allocate(unsigned insns) {
@@ -83,14 +104,16 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     const bool cacheable = cpu_.mmu.fetch_hit(linear) == host;
     const unsigned on_page = static_cast<unsigned>(kPageSize - (linear & (kPageSize - 1)));
     const u64 limit = cpu_.mode.code64() ? ~u64{0} : cpu_.seg[kCs].limit - cpu_.rip + 1;
-    Insn insns[kMaxInsns];
+    // Filled by decode(); not initialised before, it is large.
+    alignas(Insn) u8 storage[kMaxInsns * sizeof(Insn)];
+    Insn* const insns = reinterpret_cast<Insn*>(storage);
     unsigned count = 0, bytes = 0, covered = 0;
     while (count < kMaxInsns && bytes < on_page) {
         Insn& i = insns[count];
         const unsigned left = on_page - bytes;
         if (decode({host + bytes, left}, static_cast<u16>(bytes), i) ==
             Decoder::Status::kNeedMore) {
-            if (count == 0) return build_crossing(linear, host, left);
+            if (count == 0) return build_crossing(linear, host, machine, left);
             break;
         }
         if (bytes + i.length > limit) {  // beyond CS.limit: the rest runs when it is reached
@@ -113,7 +136,11 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     b->machine = machine;
     b->count = count;
     std::memcpy(static_cast<void*>(b->insns), insns, count * sizeof(Insn));
-    if (!cacheable) return b;
+    if (cacheable) register_block(b, host, machine, covered);
+    return b;
+}
+
+void BlockCache::register_block(Block* b, const u8* host, PhysAddr machine, unsigned covered) {
     b->host = host;
     b->watch_first = machine;
     b->watch_last = machine + covered - 1;
@@ -124,33 +151,46 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     b->next_in_frame = frame;
     frame = b;
     cpu_.memory.mark_code(machine, covered);
-    return b;
 }
 
 // The instruction at linear reaches into the next page: gather its bytes from both.
-Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, unsigned on_first) {
+Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, PhysAddr machine,
+                                  unsigned on_first) {
     u8 bytes[15];
     std::memcpy(bytes, host, on_first);
     const LinearAddr second =
         cpu_.mode.code64() ? linear + on_first : (linear + on_first) & 0xFFFFFFFF;
-    PhysAddr machine;
-    const u8* rest = cpu_.mmu.fetch(second, machine);
+    PhysAddr machine2;
+    const u8* rest = cpu_.mmu.fetch(second, machine2);
     if (!rest) {
         (void)cpu_.access_failed(kCs);
         return nullptr;
     }
     std::memcpy(bytes + on_first, rest, sizeof bytes - on_first);
-    Block* b = new (single_) Block;
-    b->rip = cpu_.rip;
-    b->mode = cpu_.mode;
-    b->count = 1;
-    Insn& i = *new (b->insns) Insn;
-    (void)decoder_.decode({bytes, sizeof bytes}, cpu_.mode, cpu_.rip, 0, cpu_.vt, i);
-    b->bytes = i.length;
-    if (!cpu_.mode.code64() && cpu_.rip + i.length - 1 > cpu_.seg[kCs].limit) {
+    Insn insn;
+    (void)decode({bytes, sizeof bytes}, 0, insn);
+    if (!cpu_.mode.code64() && cpu_.rip + insn.length - 1 > cpu_.seg[kCs].limit) {
         (void)cpu_.raise_gp(0);
         return nullptr;
     }
+    // Kept if both pages are plain memory and the bytes that matter are known.
+    const bool keep = cpu_.mmu.fetch_hit(linear) == host && cpu_.mmu.fetch_hit(second) == rest &&
+                      insn.row != 0xFFFF && insn.length > on_first;
+    Block* b = keep ? allocate(1) : new (single_) Block;
+    b->rip = cpu_.rip;
+    b->mode = cpu_.mode;
+    b->bytes = insn.length;
+    b->machine = machine;
+    b->count = 1;
+    *new (b->insns) Insn = insn;
+    if (!keep) return b;
+    register_block(b, host, machine, on_first);
+    b->host2 = rest;
+    b->machine2 = machine2;
+    Block*& head = crossing_[machine2 >> 12];
+    b->next_crossing = head;
+    head = b;
+    cpu_.memory.mark_code(machine2, insn.length - on_first);
     return b;
 }
 
@@ -158,7 +198,7 @@ Block* BlockCache::known(const Block& block, u64 rip) {
     if (!block.host || ((rip ^ block.rip) & kPageMask)) return nullptr;
     const u8* host = block.host + static_cast<i64>(rip - block.rip);
     for (Block* b = hash_[slot(rip, block.mode)]; b; b = b->next_hash)
-        if (b->host == host && b->rip == rip && b->mode == block.mode) return b;
+        if (b->host == host && !b->host2 && b->rip == rip && b->mode == block.mode) return b;
     return nullptr;
 }
 
@@ -173,30 +213,51 @@ void BlockCache::drop(Block* block) {
 }
 
 void BlockCache::invalidate(PhysAddr addr, unsigned size) {
-    const auto frame = frames_.find(addr >> 12);
-    if (frame == frames_.end()) return;
+    const u64 number = addr >> 12;
+    const auto frame = frames_.find(number);
+    const auto crossing = crossing_.find(number);
+    if (frame == frames_.end() && crossing == crossing_.end()) return;
     ++invalidations;
     const PhysAddr first = addr & ~PhysAddr{63}, last = (addr + size - 1) | 63;
-    for (Block** at = &frame->second; *at;) {
-        Block* b = *at;
-        if (b->watch_first > last || b->watch_last < first) {
-            at = &b->next_in_frame;
-            continue;
+    // Blocks without a host pointer have been dropped through another list.
+    if (frame != frames_.end()) {
+        for (Block** at = &frame->second; *at;) {
+            Block* b = *at;
+            if (b->host && (b->watch_first > last || b->watch_last < first)) {
+                at = &b->next_in_frame;
+                continue;
+            }
+            *at = b->next_in_frame;
+            if (b->host) drop(b);
         }
-        *at = b->next_in_frame;
-        drop(b);
+        if (!frame->second) frames_.erase(frame);
     }
-    if (frame->second) return;
-    frames_.erase(frame);
+    if (crossing != crossing_.end()) {
+        for (Block** at = &crossing->second; *at;) {
+            Block* b = *at;
+            const PhysAddr end =
+                b->machine2 + b->bytes - (kPageSize - (b->machine & ~kPageMask)) - 1;
+            if (b->host && (b->machine2 > last || end < first)) {
+                at = &b->next_crossing;
+                continue;
+            }
+            *at = b->next_crossing;
+            if (b->host) drop(b);
+        }
+        if (!crossing->second) crossing_.erase(crossing);
+    }
     // With one processor nobody else has blocks in the frame.
-    if (cpu_.config.processors == 1) cpu_.memory.clear_code(addr & kPageMask);
+    if (cpu_.config.processors == 1 && !frames_.contains(number) && !crossing_.contains(number))
+        cpu_.memory.clear_code(addr & kPageMask);
 }
 
 void BlockCache::flush() {
     std::fill(hash_.begin(), hash_.end(), nullptr);
     if (cpu_.config.processors == 1)
-        for (const auto& [frame, head] : frames_) cpu_.memory.clear_code(frame << 12);
+        for (const auto* frames : {&frames_, &crossing_})
+            for (const auto& [frame, head] : *frames) cpu_.memory.clear_code(frame << 12);
     frames_.clear();
+    crossing_.clear();
     used_ = 0;
     ++flushes_;
     if (cpu_.translator) cpu_.translator->flushed();

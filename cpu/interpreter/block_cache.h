@@ -18,6 +18,11 @@ struct Block {
     u32 bytes = 0;
     PhysAddr machine = 0;
     u32 count = 0;
+    // An instruction that crosses a page border is a block of its own: where its bytes on the
+    // second page are. Whoever runs the block makes sure that the page is still mapped there.
+    const u8* host2 = nullptr;
+    PhysAddr machine2 = 0;
+    Block* next_crossing = nullptr;
     // The block that ran after this one last time, [1] when its last instruction jumped: see
     // follow().
     Block* followers[2] = {};
@@ -46,8 +51,8 @@ public:
         if (!last) return find();
         Block*& follower = last->followers[jumped];
         if (Block* b = follower; b && b->rip == cpu_.rip && b->mode == cpu_.mode && b->host &&
-                                 cpu_.mode.code64() && cpu_.mmu.fetch_hit(cpu_.rip) == b->host)
-            [[likely]]
+                                 !b->host2 && cpu_.mode.code64() &&
+                                 cpu_.mmu.fetch_hit(cpu_.rip) == b->host) [[likely]]
             return b;
         const u64 flushes = flushes_;
         Block* b = find();
@@ -83,15 +88,18 @@ private:
     static constexpr unsigned kRememberedBits = 12;
     Decoder::Status decode(std::span<const u8> bytes, u16 offset, Insn& out);
     LinearAddr fetch_linear() const;
+    Block* lookup(const u8* host);
+    void register_block(Block* b, const u8* host, PhysAddr machine, unsigned covered);
     Block* build(LinearAddr linear, const u8* host, PhysAddr machine);
-    Block* build_crossing(LinearAddr linear, const u8* host, unsigned on_first);
+    Block* build_crossing(LinearAddr linear, const u8* host, PhysAddr machine, unsigned on_first);
     Block* allocate(unsigned insns);
     void drop(Block* block);
 
     Cpu& cpu_;
     Decoder decoder_;
     std::vector<Block*> hash_;
-    std::unordered_map<u64, Block*> frames_;  // by frame number
+    std::unordered_map<u64, Block*> frames_;    // by frame number
+    std::unordered_map<u64, Block*> crossing_;  // by the second page's
     std::vector<Remembered> remembered_;
     std::unique_ptr<u8[]> arena_;
     std::size_t used_ = 0;

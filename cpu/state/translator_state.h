@@ -9,11 +9,13 @@ struct TranslatorState {
     u64 stop_at = 0;      // translated code leaves when the tick count has reached this
     u32 flag_recipe = 0;  // 0: CpuState::cc is right; else how to make it (jit/run/flag_recipe.h)
     u32 vector_live = 0;  // 1: XMM0-15 and MXCSR are in the host's registers
+    u32 x87_live = 0;     // 1: the x87 registers, FCW, FSW and FTW are in the host's
     u64 flag_slots[4] = {};  // operands of the recipe
     u64 spill[4] = {};       // values of the running instruction
     u64 salt = 0;            // of the address space and mode: part of every key below
     u64 host_mxcsr = 0;
     void* engine = nullptr;  // the object behind the code, for calls out of it
+    u8 x87_image[112] = {};  // as FNSAVE and FRSTOR have it, on the way to the host and back
     // Indirect branch targets: key = rip ^ salt. An entry that is not used has key 0 in a slot that
     // no such key maps to.
     struct Target {

@@ -150,7 +150,8 @@ std::unique_ptr<Processor> Machine::make_cpu(const platform::CpuPlace& place) {
             translators_.push_back(std::move(*translator));
             if (verify_.channel)
                 verifiers_.push_back(std::make_unique<jit::Verifier>(
-                    *processor, *translators_.back(), *verify_.channel, verify_.role));
+                    *processor, *translators_.back(), *verify_.channel, verify_.role,
+                    options_.verify_step_from));
         }
         if (!translator && failure_.empty()) failure_ = translator.error().message;
     }

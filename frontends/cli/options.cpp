@@ -77,7 +77,10 @@ Status parse_accel(Options& o, const std::string& v) {
             rest += "," + p[n].key + (p[n].has_value ? "=" + p[n].value : "");
     }
     return each_property(
-        "-accel jit", "jit" + rest, 1, {"tb-size"}, [&](const Property& q) -> Status {
+        "-accel jit", "jit" + rest, 1, {"tb-size", "step-from"}, [&](const Property& q) -> Status {
+            if (q.key == "step-from")
+                return assign(o.verify_step_from,
+                              parse_number("-accel verify,step-from=", q.value, 0, ~u64{0} >> 1));
             u64 mib = 0;
             if (Status s = assign(mib, parse_number("-accel jit,tb-size=", q.value, 4, 1024)); !s)
                 return s;

@@ -59,8 +59,9 @@ struct Options {
     bool translate = false;          // -accel jit
     u64 code_bytes = u64{64} << 20;  // -accel jit,tb-size=
     bool translator_statistics = false;
-    bool verify = false;     // -accel verify
-    std::string screendump;  // file written when the machine ends: .ppm or text
+    bool verify = false;             // -accel verify
+    u64 verify_step_from = ~u64{0};  // -accel verify,step-from=
+    std::string screendump;          // file written when the machine ends: .ppm or text
     std::string log_items, log_file;
     std::optional<bool> sandbox;  // -sandbox; not given: on where it is possible
     bool help = false, version = false;

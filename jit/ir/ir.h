@@ -20,6 +20,17 @@ enum class Code : u8 {
 };
 
 enum class Effect : u8 { kPure, kReads, kFaults, kWrites, kLeaves };
+// What an x87 operation does besides computing.
+enum class X87Form : u8 {
+    kCompute,       // nothing; like the next three it sets the last instruction's pointers
+    kStore,         // writes its memory operand, if it has one
+    kCompareFlags,  // FCOMI and kin
+    kMove,          // FCMOVcc
+    kWait,          // nothing at all while no exception is pending
+    kControl,       // FNCLEX, FNSTSW AX
+    kStoreControl,  // FNSTCW, FNSTSW m16
+    kLoadControl    // FLDCW
+};
 enum class Kind : u8 { N, V, A, P, B, X, F };  // of operands and results, as in ops.def
 
 struct CodeInfo {

@@ -18,7 +18,7 @@ bool is_arithmetic(Code c) { return c >= Code::add && c <= Code::lzcnt; }
 bool may_set_flags(Code c) {
     return (is_arithmetic(c) && c != Code::not_ && c != Code::high && c != Code::div &&
             c != Code::idiv) ||
-           c == Code::set_carry || c == Code::fp_compare || c == Code::test_vec ||
+           c == Code::set_carry || c == Code::x87 || c == Code::fp_compare || c == Code::test_vec ||
            c == Code::string_index || c == Code::string_mask;
 }
 // Last faults and first writes at once: memory, or MXCSR's sticky bits.
@@ -26,6 +26,7 @@ bool faults_then_writes(Code c) {
     switch (c) {
         case Code::store:
         case Code::store_vec:
+        case Code::x87:
         case Code::vec_fp:
         case Code::fp_to_int:
         case Code::int_to_fp:
@@ -138,7 +139,7 @@ private:
         for (unsigned n = 0; n < 3; ++n) {
             const Kind want = info(op.code).operands[n];
             if (used[n] == kNoValue) {
-                if (want != Kind::N && op.code != Code::address)
+                if (want != Kind::N && op.code != Code::address && op.code != Code::x87)
                     return fail(std::string("the ") + kOrdinals[n] + " operand is missing");
                 continue;
             }
@@ -178,6 +179,9 @@ private:
             case Code::put_xmm: return op.n < 16 || fail("no such XMM register");
             case Code::address:
                 return (op.n <= 3 && op.m < cpu::kSegRegs) || fail("scale or segment");
+            case Code::x87:
+                return (op.n < 16 && op.m <= static_cast<u8>(X87Form::kLoadControl)) ||
+                       fail("condition or form");
             case Code::condition: return op.n < 16 || fail("no such condition");
             case Code::zero_extend:
             case Code::sign_extend: return op.n < op.size || fail("does not extend");

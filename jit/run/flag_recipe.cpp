@@ -25,7 +25,7 @@ u64 read(const cpu::Cpu& cpu, const Source& s) {
             return v;
         }
         case Source::kConstant: return s.value;
-        case Source::kSlot: return cpu.translated.flag_slots[s.number];
+        case Source::kSlot: return cpu.translated.flag_slots[s.number] >> (8 * s.value);
         default: return 0;
     }
 }

@@ -16,7 +16,7 @@ namespace rm::jit {
 struct Source {
     enum Kind : u8 { kNone, kRegister, kConstant, kSlot } kind = kNone;
     u8 number = 0;  // byte offset into CpuState::gpr, or a slot
-    u64 value = 0;  // of a constant
+    u64 value = 0;  // of a constant; kSlot: 1 = the operand is the slot's second byte (AH)
     bool operator==(const Source&) const = default;
 };
 

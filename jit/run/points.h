@@ -20,6 +20,7 @@ struct Point {
         kInstruction,  // interpret from `insn` on
         kCall,         // interpret `insn` and come back
         kExit,         // to the block at `target`, by a jump that can be patched
+        kAgain,        // before the block: look it up again
         kIndirect,     // after an indirect branch, for an event: rip is in r11, ticks in `insn`
     } kind = kExit;
     u8 size = 0;  // kAccess: bytes

@@ -1,8 +1,10 @@
 #include "jit/run/translator.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
+#include "cpu/instructions/row.h"
 #include "jit/host/x64/emitter.h"
 #include "jit/ir/print.h"
 #include "jit/run/disassemble.h"
@@ -54,6 +56,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     code_->take(thunks_.bytes);
     enter_ = reinterpret_cast<u32 (*)(Cpu*, const void*)>(
         reinterpret_cast<u64>(thunks_.enter) + static_cast<u64>(code_->executable_delta()));
+    statistics_.calls_by_row.resize(cpu::instruction_rows().size());
     cpu.translator = this;
     cpu.translated.engine = this;
 }
@@ -84,6 +87,16 @@ std::string Statistics::text() const {
     for (const auto& r : rows) {
         std::snprintf(line, sizeof line, "%-36s %16llu\n", r.name,
                       static_cast<unsigned long long>(r.value));
+        out += line;
+    }
+    std::vector<std::pair<u64, u16>> most;
+    for (std::size_t row = 0; row < calls_by_row.size(); ++row)
+        if (calls_by_row[row]) most.emplace_back(calls_by_row[row], static_cast<u16>(row));
+    std::sort(most.rbegin(), most.rend());
+    if (most.size() > 24) most.resize(24);
+    for (const auto& [count, row] : most) {
+        std::snprintf(line, sizeof line, "  called most: %-21s %16llu\n",
+                      cpu::instruction_rows()[row].name, static_cast<unsigned long long>(count));
         out += line;
     }
     return out;
@@ -325,6 +338,7 @@ bool Translator::interpret(u32 number) {
     const u64 generation = generation_;
     const Block& block = *p.block;
     const cpu::Insn& insn = block.insns[p.insn];
+    if (insn.row < statistics_.calls_by_row.size()) ++statistics_.calls_by_row[insn.row];
     cpu_.block_rip = block.rip;
     cpu_.block_first = block.insns;
     cpu_.ip = &insn;
@@ -376,6 +390,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
                 ++statistics_.event_exits;
                 return true;
             case Point::kExit: break;
+            case Point::kAgain: cpu.rip = p.block->rip; return true;
             case Point::kCall: return true;
         }
         cpu.rip = p.target;

@@ -31,6 +31,7 @@ struct Statistics {
     u64 touches = 0, access_exits = 0, instruction_exits = 0, calls = 0, call_leaves = 0,
         event_exits = 0;
     u64 flags_resolved = 0;
+    std::vector<u64> calls_by_row;  // interpreter calls, by Insn::row
     std::string text() const;
 };
 

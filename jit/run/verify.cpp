@@ -115,17 +115,16 @@ void VerifyChannel::set_sender(int process) { shared_->sender = process; }
 
 VerifyChannel::~VerifyChannel() { ::munmap(shared_, sizeof(Shared)); }
 
-Verifier::Verifier(cpu::Cpu& cpu, jit::Translator& translator, VerifyChannel& channel, Role role)
-    : translator_(translator), channel_(channel), role_(role) {
+Verifier::Verifier(cpu::Cpu& cpu, jit::Translator& translator, VerifyChannel& channel, Role role,
+                   u64 step_from)
+    : translator_(translator), channel_(channel), role_(role), step_from_(step_from) {
     cpu.translator = this;
     if (role == Role::kSender) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 bool Verifier::run(cpu::Cpu& cpu, cpu::Block& block) {
     if (role_ == Role::kSender) {
-        // Chains of blocks, as they really run, and single ones, so that a difference is near its
-        // cause.
-        const u64 chain = agreements_ % 4 == 3 ? 1 : 200;
+        const u64 chain = cpu.tick_base < step_from_ ? 200 : 1;
         const bool ran = translator_.run_until(cpu, block, cpu.tick_base + chain);
         if (ran) send(cpu);
         return ran;
@@ -153,6 +152,7 @@ void Verifier::check(cpu::Cpu& cpu) {
         cpu::Block* block = cpu.blocks->find();
         first_ = block;
         before_ = cpu;
+        trail_.push_back(cpu.rip);
         (void)cpu.run_block(*block, 0, limit);
     };
     for (;;) {
@@ -183,6 +183,8 @@ void Verifier::check(cpu::Cpu& cpu) {
             difference += differences(c, mine);
             if (!difference.empty()) report(cpu, difference);
             ++agreements_;
+            agreed_at_ = cpu.tick_base;
+            trail_.clear();
             s.read.store(n + 1, std::memory_order_release);
             return;
         }
@@ -198,7 +200,14 @@ void Verifier::report(cpu::Cpu& cpu, const std::string& difference) {
                  "%llu, after %llu agreements\n%s",
                  cpu.config.index, static_cast<unsigned long long>(cpu.tick_base),
                  static_cast<unsigned long long>(agreements_), difference.c_str());
-    std::fprintf(stderr, "state at the last agreement or block:\n  rip %llx rflags %llx cc %x\n",
+    std::fprintf(stderr,
+                 "blocks since the last agreement at tick %llu (-accel verify,step-from=%llu "
+                 "compares each):\n ",
+                 static_cast<unsigned long long>(agreed_at_),
+                 static_cast<unsigned long long>(agreed_at_));
+    for (std::size_t n = trail_.size() > 40 ? trail_.size() - 40 : 0; n < trail_.size(); ++n)
+        std::fprintf(stderr, " %llx", static_cast<unsigned long long>(trail_[n]));
+    std::fprintf(stderr, "\nstate before the last of them:\n  rip %llx rflags %llx cc %x\n",
                  static_cast<unsigned long long>(before_.rip),
                  static_cast<unsigned long long>(before_.rflags()), before_.cc);
     for (unsigned n = 0; n < 16; ++n)

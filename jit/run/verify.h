@@ -32,7 +32,10 @@ private:
 class Verifier final : public cpu::Translator {
 public:
     enum class Role { kSender, kChecker };
-    Verifier(cpu::Cpu& cpu, jit::Translator& translator, VerifyChannel& channel, Role role);
+    // step_from: from this tick on the state is compared after every block; before it after chains
+    // of blocks as they really run, which is faster.
+    Verifier(cpu::Cpu& cpu, jit::Translator& translator, VerifyChannel& channel, Role role,
+             u64 step_from);
 
     bool run(cpu::Cpu& cpu, cpu::Block& block) override;
     void dropped(cpu::Block& block) override { translator_.dropped(block); }
@@ -46,6 +49,9 @@ private:
     jit::Translator& translator_;
     VerifyChannel& channel_;
     Role role_;
+    u64 step_from_;
+    u64 agreed_at_ = 0;            // tick of the last agreement
+    std::vector<u64> trail_;       // blocks interpreted since then
     cpu::Block* first_ = nullptr;  // the block at the last agreement
     cpu::CpuState before_;
     u64 agreements_ = 0;

@@ -21,9 +21,9 @@ std::vector<BuildFn> assemble() {
     add(branch_rows(), branch_builders());
     add(string_rows(), {});
     add(system_rows(), {});
-    add(x87_rows(), {});
+    add(x87_rows(), x87_builders());
     add(mmx_sse_rows(), vector_builders());
-    add(fpstate_rows(), {});
+    add(fpstate_rows(), fpstate_builders());
     add(vt_rows(), {});
     return all;
 }

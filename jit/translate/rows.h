@@ -18,7 +18,9 @@ std::span<const BuildFn> arith_builders();
 std::span<const BuildFn> logic_builders();
 std::span<const BuildFn> move_builders();
 std::span<const BuildFn> branch_builders();
-std::span<const BuildFn> vector_builders();  // as mmx_sse_rows()
+std::span<const BuildFn> vector_builders();   // as mmx_sse_rows()
+std::span<const BuildFn> x87_builders();      // as x87_rows()
+std::span<const BuildFn> fpstate_builders();  // as fpstate_rows()
 
 // One body at the instruction's operand size.
 template <class Body>

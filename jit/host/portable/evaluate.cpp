@@ -374,6 +374,7 @@ Outcome evaluate(Cpu& cpu, const Block& block, std::span<const cpu::Insn> insns,
                 if (begun == limit) return {What::kLeft, begun, rip};
                 ++begun;
                 break;
+            case Code::x87:
             case Code::interp: return {What::kInterpret, begun - 1, rip};
             case Code::jump: return {What::kLeft, begun, e.slot(op.a).value};
             case Code::jump_to: return {What::kLeft, begun, op.imm};

@@ -25,6 +25,13 @@ Cc exact_flags(Code c) { return is_logic(c) ? cpu::kCcAll & ~cpu::kCcAf : cpu::k
 
 }  // namespace
 
+// May AH..BH stand beside this operand? Not if it needs a REX prefix.
+bool Emitter::without_rex(Value v) const {
+    const Loc& l = loc_[v];
+    return l.kind == Loc::kConstant ||
+           (l.kind == Loc::kGpr && host_of(l.n >> 3) >= 0 && host_of(l.n >> 3) < 4);
+}
+
 void Emitter::emit_compare(Value v) {
     const Op& o = op(v);
     const bool test = o.code == Code::and_;
@@ -51,7 +58,8 @@ void Emitter::emit_compare(Value v) {
                     this->test(a, static_cast<u32>(c));
                 else
                     cmp(a, static_cast<u32>(c));
-            });
+            },
+            without_rex(o.a));
     };
     if (needed_after(v)) {
         r.a = keep(o.a, o.size, slot_a());
@@ -63,7 +71,7 @@ void Emitter::emit_compare(Value v) {
              host_of(loc_[o.b].n >> 3) < 0)
         compare(sized_reg(in_register(o.a, o.size), o.size));
     else
-        with_source(o.a, o.size, compare);
+        with_source(o.a, o.size, compare, {}, without_rex(o.b));
     set_recipe(r, v, exact_flags(o.code));
 }
 
@@ -113,13 +121,16 @@ void Emitter::emit_binary(Value v) {
     }
     Value put = kNoValue;
     const int target = put_target(v, put);
-    if (target >= 0 && is_gpr(b, static_cast<unsigned>(target)) &&
+    if (target >= 0 && is_gpr(b, static_cast<unsigned>(target)) && !(loc_[b].n & 7) &&
         !is_gpr(a, static_cast<unsigned>(target)) && commutes(o.code))
         std::swap(a, b);
     // x op x: nothing of it can be got back from the result.
     const bool same =
         loc_[a].kind == Loc::kGpr && loc_[b].kind == Loc::kGpr && loc_[a].n == loc_[b].n;
-    if (needed && (carry || (same && o.code == Code::add))) {
+    const bool borrow = same && o.code == Code::sbb;  // SBB r, r: the carry as a mask
+    if (needed && borrow) {
+        r.a = r.b = {Source::kConstant, 0, 0};
+    } else if (needed && (carry || (same && o.code == Code::add))) {
         r.a = keep(a, o.size, slot_a());
         r.b = same ? r.a : keep(b, o.size, slot_a() + 1);
         if (r.a.kind == Source::kRegister && target >= 0 && (r.a.number >> 3) == target) {
@@ -130,6 +141,15 @@ void Emitter::emit_binary(Value v) {
         }
         if (r.b.kind == Source::kRegister && target >= 0 && (r.b.number >> 3) == target)
             not_native();
+    }
+    // A source in memory is read once, by the operation: what is kept is the destination before it.
+    const bool keeps_a = needed && !carry && !is_logic(o.code) && loc_[b].kind == Loc::kPlace;
+    if (keeps_a) {
+        r.a = keep(a, o.size, slot_a() + 1);
+        if (r.a.kind == Source::kRegister && (target < 0 || (r.a.number >> 3) == target)) {
+            store_slot(slot_a() + 1, in_register(a, o.size));
+            r.a = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+        }
     }
     const Destination d = destination(v, {a, b});
     if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
@@ -173,7 +193,7 @@ void Emitter::emit_binary(Value v) {
         }
     };
     const Cc carry_before = host_flags_ & cpu::kCcCf;
-    with_source(b, o.size, with_operand, with_constant);
+    with_source(b, o.size, with_operand, with_constant, d.guest >= 0 && d.reg.getIdx() < 4);
     finish(v, d);
     if (!flags) return clobber_flags();
     if (needed) {
@@ -187,7 +207,7 @@ void Emitter::emit_binary(Value v) {
             r.a = r.b = {Source::kConstant, 0, 0};
         } else if (!(same && o.code == Code::add)) {
             r.result = keep(v, o.size, slot_a());
-            r.b = keep(b, o.size, slot_a() + 1);
+            if (!keeps_a) r.b = keep(b, o.size, slot_a() + 1);
         }
     }
     const bool keeps_carry = !(o.writes & cpu::kCcCf);
@@ -204,7 +224,11 @@ void Emitter::emit_shift(Value v) {
     if (constant && count == 0) {
         const Destination d = destination(v, {o.a});
         if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
-        move_to(d.reg, o.a, o.size);
+        // Even to itself: a 32-bit result clears the upper half of its register.
+        if (o.size == 2)
+            with_source(o.a, 2, [&](const Operand& s) { mov(d.reg.cvt32(), s); });
+        else
+            move_to(d.reg, o.a, o.size);
         return finish(v, d);
     }
     if (!constant && !is_gpr(o.b, cpu::kRcx)) not_native();
@@ -480,7 +504,7 @@ void Emitter::emit_extend(Value v) {
     if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
     if (loc_[o.a].kind == Loc::kConstant) not_native();
     if (loc_[o.a].kind == Loc::kGpr && (loc_[o.a].n & 7) && d.reg.getIdx() > 7) not_native();
-    with_source(o.a, from, [&](const Operand& s) {
+    auto extend = [&](const Operand& s) {
         if (o.code == Code::zero_extend) {
             if (from == 2)
                 mov(d.reg.cvt32(), s);
@@ -493,7 +517,8 @@ void Emitter::emit_extend(Value v) {
         } else {
             movsx(sized_reg(d.reg, o.size), s);
         }
-    });
+    };
+    with_source(o.a, from, extend, {}, d.reg.getIdx() < 8 && o.size < 3);
     finish(v, d);
 }
 
@@ -605,6 +630,10 @@ void Emitter::emit_select(Value v) {
     const Op& o = op(v);
     const Loc c = loc_[o.a];
     if (c.kind != Loc::kCondition) not_native();
+    // Before the flags are fetched: what needs the register's old content may have to be computed.
+    Value put = kNoValue;
+    if (const int target = put_target(v, put); target >= 0 && !c.imm)
+        before_write(static_cast<unsigned>(target));
     if (!c.imm) need_host_flags(ir::condition_flags(c.n));
     auto cmov = [&](unsigned cc, const Reg& d, const Operand& s) {
         const Reg32e& r = static_cast<const Reg32e&>(d);
@@ -673,11 +702,12 @@ void Emitter::emit_select(Value v) {
 void Emitter::emit_put_if(Value v) {
     const Op& o = op(v);
     const Loc c = loc_[o.a];
-    if (c.kind != Loc::kCondition) not_native();
-    if (!c.imm) need_host_flags(ir::condition_flags(c.n));
     const unsigned guest = o.n >> 3;
-    if (o.n & 7) not_native();
-    before_write(guest);
+    if (c.kind != Loc::kCondition || (o.n & 7)) not_native();
+    if (!c.imm) {
+        before_write(guest);
+        need_host_flags(ir::condition_flags(c.n));
+    }
     const Reg64 value = in_register(o.b, o.size);
     Label skip;
     const unsigned cc = c.n ^ 1u;

@@ -28,16 +28,45 @@ Label& Emitter::slow_instruction() {
     const u32 number = point(p);
     slow_labels_.push_back(std::make_unique<Label>());
     Label& label = *slow_labels_.back();
-    cold_.push_back([this, &label, number] {
+    cold_.push_back([this, &label, number, note = x87_note_] {
         L(label);
+        store_x87_note(note);
         mov(r12d, number);
         jmp(context_.thunks.leave);
     });
     return label;
 }
 
+// The block's only instruction reaches into the next page: is that still mapped where it was
+// decoded? If not, or if the TLB does not know, the block is looked up again.
+void Emitter::emit_second_page_guard() {
+    const u64 mask = block_.mode.code64() ? ~u64{0} : 0xFFFFFFFF;
+    const u64 page = ((block_.rip & kPageMask) + kPageSize) & mask;
+    const u64 addend = reinterpret_cast<u64>(block_.host2) - page;
+    const int at =
+        static_cast<int>(((page >> 12) & (memory::kTlbEntries - 1)) * sizeof(memory::TlbEntry));
+    Point p;
+    p.kind = Point::kAgain;
+    p.recipe = kRecipeInMemory;
+    const u32 number = point(p);
+    auto again = std::make_shared<Label>();
+    mov(r11, sized(state(cpu_.mmu.code_table()), 3));
+    mov(r12, page);
+    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, exec))], r12);
+    jne(*again);
+    mov(r12, addend);
+    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, addend))], r12);
+    jne(*again);
+    cold_.push_back([this, again, number] {
+        L(*again);
+        mov(r12d, number);
+        jmp(context_.thunks.leave);
+    });
+}
+
 void Emitter::emit_interp(unsigned index) {
     const bool last = index + 1 == block_.count;
+    before_interp_x87(block_.insns[index]);
     Point p;
     p.kind = Point::kCall;
     p.recipe = current_recipe();
@@ -52,6 +81,7 @@ void Emitter::emit_interp(unsigned index) {
 // An exit to `target`: flags, ticks, event check, and a jump that is patched when the target is
 // known.
 void Emitter::emit_exit(u64 target) {
+    flush_x87_note();
     const bool dead = context_.flags_dead_at(target);
     if (!dead) save_flags_at_exit();
     Point p;
@@ -128,6 +158,7 @@ void Emitter::emit_jump_if(Value v) {
             flags_ = flags;
             host_flags_ = host;
             scratch_[0] = scratch_[1] = kNoValue;
+            x87_note_ = {};
             emit_exit(target);
         });
 }

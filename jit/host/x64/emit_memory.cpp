@@ -165,11 +165,12 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment)
     std::vector<Loc> locations;
     for (const Value v : {address.a, address.b})
         locations.push_back(v == kNoValue ? Loc{} : loc_[v]);
-    cold_.push_back([this, a, segment, number, retry, slow, locations] {
+    cold_.push_back([this, a, segment, number, retry, slow, locations, note = x87_note_] {
         const Op& address = op(a);
         if (address.a != kNoValue) loc_[address.a] = locations[0];
         if (address.b != kNoValue) loc_[address.b] = locations[1];
         L(*slow);
+        store_x87_note(note);
         load_address(r11, address, 0);
         if (segment) add(r11, sized(state(&cpu_.seg_base64[address.m]), 3));
         mov(r12d, number);
@@ -210,9 +211,7 @@ void Emitter::emit_store(Value v) {
     const Address to = sized(host, o.size);
     const Loc l = loc_[o.b];
     if (l.kind == Loc::kConstant && (o.size < 3 || fits32(l.imm))) {
-        mov(to, static_cast<u32>(o.size == 0   ? l.imm & 0xFF
-                                 : o.size == 1 ? l.imm & 0xFFFF
-                                               : l.imm));
+        mov(to, extended(l.imm, o.size));
         return;
     }
     if (l.kind == Loc::kGpr && (l.n & 7)) not_native();
@@ -233,6 +232,19 @@ void Emitter::emit_store(Value v) {
 void Emitter::emit_commit(Value v) {
     const Op& o = op(v);
     const Address to = sized(place_, o.size);
+    if (loc_[o.a].kind == Loc::kPlace && last_[o.a] > static_cast<int>(v)) {
+        // The old value is wanted afterwards: exchanged with it.
+        if (!(loc_[o.b].kind == Loc::kScratch && loc_[o.b].n == 1)) {
+            if (scratch_[1] != kNoValue) not_native();
+            move_to(r12, o.b, o.size);
+        }
+        if (scratch_[1] != kNoValue && last_[scratch_[1]] > static_cast<int>(v)) not_native();
+        xchg(to, sized_reg(r12, o.size));
+        scratch_[0] = kNoValue;
+        scratch_[1] = o.a;
+        loc_[o.a] = {Loc::kScratch, 1, 0};
+        return;
+    }
     with_source(
         o.b, o.size,
         [&](const Operand& s) {
@@ -243,7 +255,7 @@ void Emitter::emit_commit(Value v) {
                 mov(to, static_cast<const Reg&>(s));
             }
         },
-        [&](u64 c) { mov(to, static_cast<u32>(c)); });
+        [&](u64 c) { mov(to, c); });
 }
 
 // --- whole instructions that have a host instruction of their own ---

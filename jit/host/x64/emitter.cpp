@@ -7,6 +7,7 @@
 namespace rm::jit::x64 {
 
 using namespace Xbyak;
+using cpu::Cc;
 using ir::Code;
 using ir::kNoValue;
 using ir::Op;
@@ -74,6 +75,7 @@ void Emitter::analyse() {
 void Emitter::run() {
     analyse();
     starts_.assign(block_.count, 0);
+    if (block_.host2) emit_second_page_guard();
     const std::size_t n = ir_.ops.size();
     for (std::size_t first = 0; first < n && !left_;) {
         std::size_t end = first + 1;
@@ -92,6 +94,8 @@ void Emitter::emit_instruction(Value first, Value end) {
     for (Value& s : spilled_) s = kNoValue;
     target_ready_ = false;
     for (Value v = first + 1; v < end; ++v)
+        if (leaves(op(v))) flush_x87_note();
+    for (Value v = first + 1; v < end; ++v)
         if (ir::info(op(v).code).result == ir::Kind::X || op(v).code == Code::put_xmm ||
             op(v).code == Code::store_vec || op(v).code == Code::fp_compare ||
             op(v).code == Code::fp_to_int) {
@@ -101,13 +105,26 @@ void Emitter::emit_instruction(Value first, Value end) {
                 cmp(sized(state(&cpu_.translated.vector_live), 2), 0);
                 jne(live);
                 call_thunk(context_.thunks.load_vectors);
+                test(r12d, r12d);
+                jnz(slow_instruction());
                 L(live);
                 vectors_ready_ = true;
             }
             now_ = first;
+            for (Value w = first + 1; w < end; ++w)
+                if (op(w).code == Code::get || op(w).code == Code::constant) emit(w);
             if (!emit_vector(*this, ir_, static_cast<Value>(first + 1), end)) not_native();
             return;
         }
+    // Flags that the instruction keeps a part of: known before the scratch registers are in use.
+    for (Value v = first + 1; v < end; ++v) {
+        const Cc replaced = ir::flags_replaced(ir_, op(v));
+        if (!op(v).writes || replaced == cpu::kCcAll || !needed_after(v)) continue;
+        if (flags_.kind == Flags::kInherited ||
+            (flags_.kind == Flags::kRecipe && flags_.recipe.keeps &&
+             (flags_.recipe.writes & ~replaced)))
+            resolve_to_memory();
+    }
     if (emit_pattern(static_cast<Value>(first + 1), end)) return;
     for (Value v = first + 1; v < end && !left_; ++v) {
         now_ = v;
@@ -125,6 +142,7 @@ void Emitter::emit(Value v) {
         case Code::get: loc_[v] = {Loc::kGpr, o.n, 0}; break;
         case Code::condition: loc_[v] = {Loc::kCondition, o.n, 0}; break;
         case Code::interp: emit_interp(static_cast<unsigned>(o.imm)); break;
+        case Code::x87: emit_x87(v); break;
         case Code::put: emit_put(v); break;
         case Code::put_if: emit_put_if(v); break;
         case Code::set_direction:
@@ -254,6 +272,7 @@ void Emitter::spill(unsigned n) {
     const Value v = scratch_[n];
     if (v == kNoValue) return;
     if (n == 0) materialize_place();
+    if (loc_[v].kind != Loc::kScratch) not_native();  // being computed there right now
     for (u8 word = 0; word < 4; ++word)
         if (spilled_[word] == kNoValue) {
             mov(sized(state(&cpu_.translated.spill[word]), 3), scratch_reg(n));
@@ -353,12 +372,12 @@ void Emitter::finish(Value v, const Destination& d) {
 // Calls f with the value as a register or memory operand of `size`; constants that fit an immediate
 // go to `constant`, if given.
 void Emitter::with_source(Value v, unsigned size, const std::function<void(const Operand&)>& f,
-                          const std::function<void(u64)>& constant) {
+                          const std::function<void(u64)>& constant, bool high) {
     const Loc l = loc_[v];
     switch (l.kind) {
         case Loc::kConstant: {
             const u64 mask = size == 3 ? ~u64{0} : (u64{1} << (8u << size)) - 1;
-            if (constant && (size < 3 || fits32(l.imm))) return constant(l.imm & mask);
+            if (constant && (size < 3 || fits32(l.imm))) return constant(extended(l.imm, size));
             const unsigned n = take_scratch(v);
             mov(scratch_reg(n), l.imm & mask);
             f(sized_reg(scratch_reg(n), size));
@@ -369,7 +388,7 @@ void Emitter::with_source(Value v, unsigned size, const std::function<void(const
             const unsigned guest = l.n >> 3;
             const int host = host_of(guest);
             if (l.n & 7) {
-                if (host < 0 || host > 3 || size != 0) not_native();
+                if (!high || host < 0 || host > 3 || size != 0) not_native();
                 return f(Reg8(host + 4));
             }
             if (host >= 0) return f(sized_reg(Reg64(host), size));
@@ -382,6 +401,17 @@ void Emitter::with_source(Value v, unsigned size, const std::function<void(const
     }
 }
 
+void Emitter::move_constant(const Reg64& to, unsigned size, u64 c) {
+    if (size == 0)
+        mov(to.cvt8(), static_cast<u32>(c & 0xFF));
+    else if (size == 1)
+        mov(to.cvt16(), static_cast<u32>(c & 0xFFFF));
+    else if (size == 2 || c <= 0xFFFFFFFF)
+        mov(to.cvt32(), static_cast<u32>(c));
+    else
+        mov(to, c);
+}
+
 void Emitter::move_to(const Reg64& to, Value v, unsigned size) {
     with_source(
         v, size,
@@ -390,18 +420,12 @@ void Emitter::move_to(const Reg64& to, Value v, unsigned size) {
             if (s.isREG() && s.getIdx() == d.getIdx() && !(loc_[v].n & 7)) return;
             mov(d, s);
         },
-        [&](u64 c) {
-            if (size < 2)
-                mov(sized_reg(to, size), static_cast<u32>(c));
-            else if (c <= 0xFFFFFFFF)
-                mov(to.cvt32(), static_cast<u32>(c));
-            else
-                mov(to, c);
-        });
+        [&](u64 c) { move_constant(to, size, c); });
 }
 
 Reg64 Emitter::in_register(Value v, unsigned size) {
     const Loc l = loc_[v];
+    if (l.kind == Loc::kGpr && (l.n & 7)) not_native();
     if (l.kind == Loc::kScratch) return scratch_reg(l.n);
     if (l.kind == Loc::kGpr && !(l.n & 7) && host_of(l.n >> 3) >= 0)
         return Reg64(host_of(l.n >> 3));
@@ -472,7 +496,7 @@ void Emitter::emit_put(Value v) {
                 if (s.isMEM()) not_native();
                 mov(Reg8(host + 4), s);
             },
-            [&](u64 c) { mov(Reg8(host + 4), static_cast<u32>(c)); });
+            [&](u64 c) { mov(Reg8(host + 4), static_cast<u32>(c & 0xFF)); }, true);
         return;
     }
     if (host >= 0) {
@@ -484,21 +508,14 @@ void Emitter::emit_put(Value v) {
                 if (s.isREG() && s.getIdx() == d.getIdx() && o.size == 3) return;
                 mov(d, s);
             },
-            [&](u64 c) {
-                if (o.size < 2)
-                    mov(sized_reg(Reg64(host), o.size), static_cast<u32>(c));
-                else if (c <= 0xFFFFFFFF)
-                    mov(Reg32(host), static_cast<u32>(c));
-                else
-                    mov(Reg64(host), c);
-            });
+            [&](u64 c) { move_constant(Reg64(host), o.size, c); });
         return;
     }
     if (l.kind == Loc::kConstant &&
         (o.size < 2 || (o.size == 3 ? fits32(l.imm) : (l.imm & 0xFFFFFFFF) < 0x80000000))) {
         before_write(guest);
-        const u64 c = o.size == 2 ? l.imm & 0xFFFFFFFF : l.imm;
-        mov(sized(gpr_home(guest), o.size < 2 ? o.size : 3), static_cast<u32>(c));
+        const u64 c = o.size == 2 ? l.imm & 0xFFFFFFFF : extended(l.imm, o.size);
+        mov(sized(gpr_home(guest), o.size < 2 ? o.size : 3), c);
         return;
     }
     const Reg64 r = in_register(o.a, o.size);

@@ -4,9 +4,9 @@
 // Host registers: rax rcx rdx rbx rbp rsi rdi r8 r9 hold the guest's registers of the same name,
 // r15 the guest's rsp, r10 the guest's r12; guest r10 r11 r13 r14 r15 live in CpuState. r13 = &Cpu,
 // r14 = tick count at the block's first instruction, r11 and r12 scratch. XMM0-15 hold the guest's
-// while TranslatorState::vector_live is set. Guest flags are in the host's flags between producer
-// and consumer; whatever else may see them (a fault, an event, the next block) gets a recipe
-// (jit/run/flag_recipe.h).
+// while TranslatorState::vector_live is set, the x87 unit is the guest's while x87_live is. Guest
+// flags are in the host's flags between producer and consumer; whatever else may see them (a fault,
+// an event, the next block) gets a recipe (jit/run/flag_recipe.h).
 #pragma once
 #include <xbyak/xbyak.h>
 
@@ -126,6 +126,7 @@ private:
     void emit_bit_of(ir::Value v);
     void emit_set_carry(ir::Value v);
     void emit_offset(ir::Value v);
+    void emit_second_page_guard();
     void emit_interp(unsigned index);
     void emit_check_target(ir::Value v);
     void emit_target_key();
@@ -134,6 +135,20 @@ private:
     void emit_jump_if(ir::Value v);
     bool match_exchange_add(ir::Value first, ir::Value end);
     bool match_compare_exchange(ir::Value first, ir::Value end);
+
+    // --- x87.cpp ---
+    // The x87 instruction whose address and opcode CpuState does not hold yet, and the segment of
+    // the last memory operand.
+    struct X87Note {
+        int insn = -1, segment = -1;
+    };
+    void ready_x87();
+    void emit_x87(ir::Value v);
+    void encode_x87(const cpu::Insn& i, const Xbyak::RegExp* place);
+    void compare_x87(ir::Value v);
+    void store_x87_note(const X87Note& note);
+    void flush_x87_note();
+    void before_interp_x87(const cpu::Insn& i);
 
     // --- values ---
     struct Destination {
@@ -145,6 +160,7 @@ private:
     const ir::Op& op(ir::Value v) const { return ir_[v]; }
     bool is_constant(ir::Value v) const { return op(v).code == ir::Code::constant; }
     bool is_gpr(ir::Value v, unsigned guest) const;
+    bool without_rex(ir::Value v) const;
     int last_use(ir::Value v) const { return last_[v]; }
     int put_target(ir::Value v, ir::Value& put) const;
     Destination destination(ir::Value v, std::initializer_list<ir::Value> operands);
@@ -158,9 +174,16 @@ private:
     void protect_place(unsigned guest);
     void drop_dead(ir::Value now);
     void move_to(const Xbyak::Reg64& to, ir::Value v, unsigned size);
+    void move_constant(const Xbyak::Reg64& to, unsigned size, u64 c);
+    // A constant as an immediate of its size: sign-extended.
+    static u64 extended(u64 v, unsigned size) {
+        const unsigned unused = 64 - (8u << size);
+        return static_cast<u64>(static_cast<i64>(v << unused) >> unused);
+    }
+    // high: f can take AH..BH (its instruction needs no REX prefix).
     void with_source(ir::Value v, unsigned size,
                      const std::function<void(const Xbyak::Operand&)>& f,
-                     const std::function<void(u64)>& constant = {});
+                     const std::function<void(u64)>& constant = {}, bool high = false);
     static bool fits32(u64 v) {
         return static_cast<u64>(static_cast<i64>(static_cast<i32>(v))) == v;
     }
@@ -179,6 +202,7 @@ private:
     u32 recipe_number(const Flags& f);
     u32 current_recipe() { return recipe_number(flags_); }
     void resolve_to_memory();
+    bool store_host_flags();
     void need_host_flags(cpu::Cc mask);
     bool again(const FlagRecipe& r, cpu::Cc mask);
     void load_flags_from_memory();
@@ -211,6 +235,8 @@ private:
     bool left_ = false;
     bool target_ready_ = false;  // r11 = key, r12 = table offset of the checked target
     bool vectors_ready_ = false;
+    bool x87_ready_ = false;
+    X87Note x87_note_;
 };
 
 }  // namespace rm::jit::x64

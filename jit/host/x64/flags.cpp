@@ -20,9 +20,7 @@ Source Emitter::keep(Value v, unsigned size, unsigned slot) {
     const Loc l = loc_[v];
     switch (l.kind) {
         case Loc::kConstant: return {Source::kConstant, 0, l.imm};
-        case Loc::kGpr:
-            if (l.n & 7) not_native();
-            return {Source::kRegister, l.n, 0};
+        case Loc::kGpr: return {Source::kRegister, l.n, 0};
         case Loc::kCondition: not_native();
         default:
             store_slot(slot, in_register(v, size));
@@ -98,7 +96,7 @@ void Emitter::before_write(unsigned guest) {
             store_slot(slot, r12);
             mov(r12, sized(state(&cpu_.translated.spill[3]), 3));
         }
-        s = {Source::kSlot, static_cast<u8>(slot), 0};
+        s = {Source::kSlot, static_cast<u8>(slot), u64{s.number} & 7};
     };
     auto all = [&](FlagRecipe& r, unsigned pair) {
         // The result and the first operand are never both registers that change: one slot is
@@ -115,14 +113,52 @@ void Emitter::before_write(unsigned guest) {
     };
     bool good = all(flags_.recipe, flags_.slots);
     if (flags_.has_before) good = all(flags_.before, 1u - flags_.slots) && good;
-    if (good) return;
+    if (good || store_host_flags()) return;
     // Three operands to keep: compute the flags now.
     if (scratch_[0] != kNoValue || scratch_[1] != kNoValue) not_native();
     resolve_to_memory();
 }
 
+// Flags that are all still in the host's: to memory by LAHF and SETO. The host's stay as they are,
+// but where AF has to be cleared.
+bool Emitter::store_host_flags() {
+    if (flags_.kind != Flags::kRecipe || flags_.recipe.keeps) return false;
+    const Cc missing = cpu::kCcAll & ~host_flags_;
+    bool no_af = false;
+    switch (flags_.recipe.code) {
+        case Code::and_:
+        case Code::or_:
+        case Code::xor_:
+        case Code::shl:
+        case Code::shr:
+        case Code::sar: no_af = true; break;
+        default: break;
+    }
+    if (missing & ~(no_af ? cpu::kCcAf : Cc{0})) return false;
+    const int n = scratch_[1] == kNoValue ? 1 : scratch_[0] == kNoValue ? 0 : -1;
+    const auto spilled = sized(state(&cpu_.translated.spill[3]), 3);
+    if (n >= 0)
+        mov(scratch_reg(static_cast<unsigned>(n)), rax);
+    else
+        mov(spilled, rax);
+    lahf();
+    seto(al);
+    if (missing) {
+        and_(eax, static_cast<u32>(cpu::kCcAll & ~cpu::kCcAf) | cpu::kCcFixed);
+        clobber_flags();
+    }
+    mov(word[state(&cpu_.cc)], ax);
+    mov(sized(state(&cpu_.translated.flag_recipe), 2), 0);
+    if (n >= 0)
+        mov(rax, scratch_reg(static_cast<unsigned>(n)));
+    else
+        mov(rax, spilled);
+    flags_ = {Flags::kMemory, {}, false, {}, 0};
+    return true;
+}
+
 void Emitter::resolve_to_memory() {
-    if (flags_.kind == Flags::kMemory) return;
+    if (flags_.kind == Flags::kMemory || store_host_flags()) return;
     for (unsigned n : {0u, 1u})
         if (scratch_[n] != kNoValue) spill(n);
     if (flags_.kind == Flags::kInherited) {
@@ -200,6 +236,11 @@ void Emitter::need_host_flags(Cc mask) {
     if (!(mask & ~host_flags_)) return;
     if (flags_.kind == Flags::kRecipe && again(flags_.recipe, mask)) return;
     resolve_to_memory();
+    if (mask == cpu::kCcCf) {
+        bt(sized(state(&cpu_.cc), 1), 8);
+        host_flags_ = cpu::kCcCf;
+        return;
+    }
     load_flags_from_memory();
 }
 
@@ -217,7 +258,7 @@ void Emitter::save_flags_at_exit() {
             mov(r12, sized(gpr_home(guest), 3));
             store_slot(slot, r12);
         }
-        s = {Source::kSlot, static_cast<u8>(slot), 0};
+        s = {Source::kSlot, static_cast<u8>(slot), u64{s.number} & 7};
     };
     auto three = [](const FlagRecipe& r) {
         return (r.a.kind != Source::kNone && r.b.kind != Source::kNone &&

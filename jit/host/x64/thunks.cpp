@@ -2,7 +2,9 @@
 
 #include <xbyak/xbyak.h>
 
+#include "cpu/semantics/sse_host.h"
 #include "jit/host/x64/emitter.h"
+#include "jit/host/x64/x87.h"
 
 namespace rm::jit::x64 {
 
@@ -19,6 +21,13 @@ public:
         setDefaultJmpNEAR(true);
         write_vectors();
         t.load_vectors = load_vectors_.getAddress();
+        align(16);
+        t.load_x87 = getCurr();
+        write_load_x87(*this, cpu_);
+        align(16);
+        L(retire_x87_);
+        t.retire_x87 = getCurr();
+        write_retire_x87(*this, cpu_);
         write_leave();
         t.leave = leave_.getAddress();
         align(16);
@@ -77,7 +86,15 @@ private:
     }
 
     void write_vectors() {
+        Label masked;
         L(load_vectors_);
+        // With an exception unmasked, the interpreter does the arithmetic.
+        mov(r12d, at32(&cpu_.fpu.mxcsr));
+        not_(r12d);
+        and_(r12d, cpu::kMxcsrMasks);
+        jz(masked);
+        ret();
+        L(masked);
         stmxcsr(at32(&cpu_.translated.host_mxcsr));
         mov(r11d, at32(&cpu_.fpu.mxcsr));
         and_(r11d, 0xFFFF);
@@ -102,6 +119,7 @@ private:
         // rip of an indirect branch's target.
         mov(at(&cpu_.translated.spill[1]), r11);
         retire_vectors();
+        call(retire_x87_);
         mov(eax, r12d);
         L(epilogue_);
         add(rsp, 8);
@@ -152,6 +170,7 @@ private:
         load_registers();
         ret();
         L(left);
+        call(retire_x87_);
         add(rsp, 8);  // the return address
         mov(eax, kLeftDone);
         jmp(epilogue_, T_NEAR);
@@ -181,7 +200,7 @@ private:
 
     const cpu::Cpu& cpu_;
     const Callbacks& callbacks_;
-    Label load_vectors_, leave_, epilogue_;
+    Label load_vectors_, retire_x87_, leave_, epilogue_;
 };
 
 }  // namespace

@@ -26,7 +26,10 @@ struct Thunks {
     const void* touch = nullptr;      // call, r11 = va, r12d = point; does not come back if refused
     const void* interpret = nullptr;  // call, r12d = point
     const void* resolve = nullptr;    // call, r12d = recipe
-    const void* load_vectors = nullptr;  // call: XMM registers and MXCSR from CpuState
+    const void* load_vectors = nullptr;  // call: XMM registers and MXCSR from CpuState;
+                                         // r12d != 0: an exception is unmasked, nothing was loaded
+    const void* load_x87 = nullptr;      // call: the x87 unit from CpuState; r12d as load_vectors
+    const void* retire_x87 = nullptr;    // call: and back, if it is live; changes flags only
     std::size_t bytes = 0;
     std::ptrdiff_t executable = 0;  // executable view - writable view
 };

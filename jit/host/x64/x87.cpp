@@ -1,0 +1,267 @@
+#include "jit/host/x64/x87.h"
+
+#include <cpuid.h>
+
+#include <cstring>
+
+#include "cpu/instructions/row.h"
+#include "cpu/semantics/x87_state.h"
+#include "jit/host/x64/emitter.h"
+
+namespace rm::jit::x64 {
+
+using namespace Xbyak;
+using cpu::FpuState;
+using cpu::Insn;
+using ir::Value;
+using ir::X87Form;
+
+namespace {
+
+// The image of FNSAVE and FRSTOR in 64-bit code: words in the low halves of doublewords, ST(0) to
+// ST(7) of ten bytes each behind 28 bytes.
+constexpr int kControlAt = 0, kStatusAt = 4, kTagsAt = 8, kRegistersAt = 28, kRegisterBytes = 10;
+
+class StateWriter {
+public:
+    StateWriter(CodeGenerator& code, const cpu::Cpu& cpu) : c(code), cpu_(cpu) {}
+
+    void load() {
+        Label refused;
+        c.movzx(c.r12d, c.word[at(&cpu_.fpu.fcw)]);
+        c.not_(c.r12d);
+        c.and_(c.r12d, cpu::x87::kExceptions);
+        c.jnz(refused);
+        c.movzx(c.r12d, c.word[at(&cpu_.fpu.fsw)]);
+        c.and_(c.r12d, cpu::x87::kSummary | cpu::x87::kBusy);
+        c.jnz(refused);
+        c.movzx(c.r12d, c.byte[at(&cpu_.ignne)]);
+        c.test(c.r12d, c.r12d);
+        c.jnz(refused);
+        c.push(c.rax);
+        c.push(c.rcx);
+        word_to_image(&cpu_.fpu.fcw, kControlAt);
+        word_to_image(&cpu_.fpu.ftw, kTagsAt);
+        word_to_image(&cpu_.fpu.fsw, kStatusAt);
+        registers([this](const RegExp& image, const RegExp& state) {
+            c.mov(c.rcx, c.qword[state]);
+            c.mov(c.qword[image], c.rcx);
+            c.movzx(c.ecx, c.word[state + 8]);
+            c.mov(c.word[image + 8], c.cx);
+        });
+        c.frstor(c.ptr[image(0)]);
+        c.mov(c.dword[at(&cpu_.translated.x87_live)], 1);
+        c.pop(c.rcx);
+        c.pop(c.rax);
+        c.L(refused);
+        c.ret();
+    }
+
+    void retire() {
+        Label none;
+        c.cmp(c.dword[at(&cpu_.translated.x87_live)], 0);
+        c.je(none);
+        c.push(c.rax);
+        c.push(c.rcx);
+        c.fnsave(c.ptr[image(0)]);
+        c.mov(c.dword[at(&cpu_.translated.x87_live)], 0);
+        word_from_image(&cpu_.fpu.fcw, kControlAt);
+        // Of the tags only "empty", 3, is kept.
+        c.movzx(c.eax, c.word[image(kTagsAt)]);
+        c.mov(c.ecx, c.eax);
+        c.shr(c.ecx, 1);
+        c.and_(c.eax, c.ecx);
+        c.and_(c.eax, 0x5555);
+        c.lea(c.eax, c.ptr[c.rax + c.rax * 2]);
+        c.mov(c.word[at(&cpu_.fpu.ftw)], c.ax);
+        word_from_image(&cpu_.fpu.fsw, kStatusAt);
+        registers([this](const RegExp& image, const RegExp& state) {
+            c.mov(c.rcx, c.qword[image]);
+            c.mov(c.qword[state], c.rcx);
+            c.movzx(c.ecx, c.word[image + 8]);
+            c.mov(c.word[state + 8], c.cx);
+        });
+        c.pop(c.rcx);
+        c.pop(c.rax);
+        c.L(none);
+        c.ret();
+    }
+
+private:
+    RegExp at(const void* member) const {
+        return c.r13 + static_cast<int>(static_cast<const u8*>(member) -
+                                        reinterpret_cast<const u8*>(&cpu_));
+    }
+    RegExp image(int offset) const { return at(&cpu_.translated.x87_image[offset]); }
+    void word_to_image(const u16* member, int offset) {
+        c.movzx(c.eax, c.word[at(member)]);
+        c.mov(c.dword[image(offset)], c.eax);
+    }
+    void word_from_image(const u16* member, int offset) {
+        c.movzx(c.eax, c.word[image(offset)]);
+        c.mov(c.word[at(member)], c.ax);
+    }
+    // Each stack register's place in the image and in CpuState; eax is the status word.
+    template <class F>
+    void registers(F&& each) {
+        static_assert(sizeof(FpuState::Reg80) == 16 && cpu::x87::kTopMask >> 7 == 0x70);
+        c.shr(c.eax, 7);
+        c.and_(c.eax, 0x70);
+        for (int n = 0; n < 8; ++n) {
+            each(image(kRegistersAt + kRegisterBytes * n), at(cpu_.fpu.st) + c.rax);
+            c.add(c.eax, 16);
+            c.and_(c.eax, 0x70);
+        }
+    }
+
+    CodeGenerator& c;
+    const cpu::Cpu& cpu_;
+};
+
+// FCOMI and kin leave C1 alone on AMD's processors, on others they clear it.
+bool host_compare_keeps_c1() {
+    static const bool keeps = [] {
+        unsigned eax, ebx = 0, ecx, edx;
+        __get_cpuid(0, &eax, &ebx, &ecx, &edx);
+        return ebx == signature_AMD_ebx;
+    }();
+    return keeps;
+}
+
+// Can the interpreter run this instruction while the x87 unit is live? It can if neither its body
+// nor what it may set off (a device, a VM exit, another mode) looks at x87 state.
+bool ignores_x87(const Insn& i) {
+    using namespace cpu;
+    static const std::size_t kPlainRows = arith_rows().size() + logic_rows().size() +
+                                          move_rows().size() + branch_rows().size() +
+                                          string_rows().size();
+    if (i.row >= kPlainRows) return false;
+    const Row& row = instruction_rows()[i.row];
+    const bool io = row.name[0] == 'I' || row.name[0] == 'O';
+    const bool is_string = i.row >= kPlainRows - string_rows().size();
+    return row.ending != Ending::kStop && i.fn == row.select(i) && !(is_string && io);
+}
+
+}  // namespace
+
+void write_load_x87(CodeGenerator& c, const cpu::Cpu& cpu) { StateWriter(c, cpu).load(); }
+void write_retire_x87(CodeGenerator& c, const cpu::Cpu& cpu) { StateWriter(c, cpu).retire(); }
+
+// Once in a block. Exceptions stay masked from here: FLDCW sees to that.
+void Emitter::ready_x87() {
+    if (x87_ready_) return;
+    Label live;
+    clobber_flags();
+    cmp(sized(state(&cpu_.translated.x87_live), 2), 0);
+    jne(live);
+    call_thunk(context_.thunks.load_x87);
+    test(r12d, r12d);
+    jnz(slow_instruction());
+    L(live);
+    x87_ready_ = true;
+}
+
+void Emitter::before_interp_x87(const Insn& i) {
+    flush_x87_note();
+    if (ignores_x87(i)) return;
+    call_thunk(context_.thunks.retire_x87);
+    x87_ready_ = false;
+}
+
+// The pointers of the last x87 instruction (SDM 1 8.1.8) are written where somebody may look at
+// them, but FDP at once, as its registers may change. Changes r11, no flags.
+void Emitter::store_x87_note(const X87Note& note) {
+    const FpuState& f = cpu_.fpu;
+    if (note.insn >= 0) {
+        const Insn& i = block_.insns[note.insn];
+        const u64 mask = block_.mode.code64() ? ~u64{0} : 0xFFFFFFFF;
+        mov(r11, (block_.rip + i.offset) & mask);
+        mov(sized(state(&f.fip), 3), r11);
+        mov(r11d, static_cast<u32>(i.imm & 0x7FF));
+        mov(sized(state(&f.fop), 1), r11w);
+        movzx(r11d, sized(state(&cpu_.seg[cpu::kCs].selector), 1));
+        mov(sized(state(&f.fcs), 1), r11w);
+    }
+    if (note.segment >= 0) {
+        movzx(r11d, sized(state(&cpu_.seg[note.segment].selector), 1));
+        mov(sized(state(&f.fds), 1), r11w);
+    }
+}
+
+void Emitter::flush_x87_note() {
+    store_x87_note(x87_note_);
+    x87_note_ = {};
+}
+
+// The guest's instruction, its memory operand now at `place`.
+void Emitter::encode_x87(const Insn& i, const RegExp* place) {
+    const u8 opcode = static_cast<u8>(0xD8 | ((i.imm >> 8) & 7)), modrm = static_cast<u8>(i.imm);
+    if (!place) {
+        db(opcode);
+        db(modrm);
+        return;
+    }
+    // The operand as the assembler encodes it for D8 /0, then the opcode's own bytes.
+    const std::size_t start = getSize();
+    fadd(dword[*place]);
+    u8* p = const_cast<u8*>(getCode()) + start;
+    if ((*p & 0xF0) == 0x40) ++p;  // REX
+    p[0] = opcode;
+    p[1] = static_cast<u8>(p[1] | (modrm & 0x38));
+}
+
+// FCOMI and kin: ZF, PF, CF; the others are cleared.
+void Emitter::compare_x87(Value v) {
+    const bool intel = cpu_.model.vendor == cpu::Vendor::kIntel;
+    if (!intel && !host_compare_keeps_c1()) not_native();
+    if (intel && host_compare_keeps_c1()) {
+        fdecstp();  // clears C1
+        fincstp();
+    }
+    encode_x87(block_.insns[insn_], nullptr);
+    if (!needed_after(v)) {
+        flags_ = {Flags::kMemory, {}, false, {}, 0};
+        return set_host_flags(cpu::kCcAll);
+    }
+    mov(r12, rax);
+    lahf();
+    seto(al);
+    mov(sized(state(&cpu_.cc), 1), ax);
+    mov(rax, r12);
+    flags_in_memory();
+    set_host_flags(cpu::kCcAll);
+}
+
+void Emitter::emit_x87(Value v) {
+    const ir::Op& o = op(v);
+    const Insn& i = block_.insns[insn_];
+    const auto form = static_cast<X87Form>(o.m);
+    ready_x87();
+    if (form == X87Form::kCompareFlags) {
+        compare_x87(v);
+    } else if (o.a == ir::kNoValue) {
+        if (form == X87Form::kWait) return;
+        if (form == X87Form::kMove) need_host_flags(ir::condition_flags(o.n));
+        if ((i.imm & 0x7FF) == 0x7E0) before_write(cpu::kRax);  // FNSTSW AX
+        encode_x87(i, nullptr);
+    } else {
+        if (i.mem_size_log2 > 5) not_native();
+        const bool write = form == X87Form::kStore || form == X87Form::kStoreControl;
+        const unsigned bytes = i.mem_size_log2 == 5 ? 10 : 1u << i.mem_size_log2;
+        const RegExp place = checked(o.a, bytes, write);
+        if (form == X87Form::kLoadControl) {
+            movzx(r12d, word[place]);
+            not_(r12d);
+            test(r12d, cpu::x87::kExceptions);
+            jnz(slow_instruction());
+        } else if (form != X87Form::kStoreControl) {
+            load_address_again(op(o.a));
+            mov(sized(state(&cpu_.fpu.fdp), 3), r12);
+            x87_note_.segment = op(o.a).m;
+        }
+        encode_x87(i, &place);
+    }
+    if (form <= X87Form::kMove) x87_note_.insn = static_cast<int>(insn_);
+}
+
+}  // namespace rm::jit::x64

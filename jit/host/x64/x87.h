@@ -1,0 +1,17 @@
+// The x87 unit between CpuState and the host: while TranslatorState::x87_live is set the host's
+// registers, tags, status and control word are the guest's. The emission of x87 instructions is
+// Emitter's (x87.cpp). Source of the image's layout: SDM 1 8.1.10, figure 8-9.
+#pragma once
+#include <xbyak/xbyak.h>
+
+#include "cpu/cpu.h"
+
+namespace rm::jit::x64 {
+
+// Subroutines, called with r13 = &Cpu. Load: r12d != 0 afterwards: an exception is unmasked or
+// pending, or IGNNE# is asserted, nothing was loaded; changes r12 and flags only. Retire: does
+// nothing if the unit is not live; changes flags only; leaves the host's unit as FNINIT does.
+void write_load_x87(Xbyak::CodeGenerator& c, const cpu::Cpu& cpu);
+void write_retire_x87(Xbyak::CodeGenerator& c, const cpu::Cpu& cpu);
+
+}  // namespace rm::jit::x64
