@@ -22,7 +22,11 @@ struct TranslatorState {
         u64 key;
         const void* code;
     };
-    static constexpr unsigned kTargets = 4096;
+    static constexpr unsigned kTargets = 16384;
+    static constexpr unsigned target_slot(u64 rip) {
+        const u32 low = static_cast<u32>(rip);
+        return (low ^ (low >> 12)) & (kTargets - 1);
+    }
     alignas(64) Target targets[kTargets] = {};
 };
 

@@ -24,6 +24,13 @@ constexpr std::size_t kMaxBlockBytes = 32 << 10;
 constexpr std::size_t kMaxPoints = 4u << 20;
 constexpr u32 kNeverHot = ~u32{0};
 
+// Nothing for the run loop to look at, and nothing that looks at single instructions.
+bool undisturbed(const Cpu& cpu) {
+    return !cpu.attention && !cpu.shadow && !cpu.mem_checks && !cpu.insn_observer &&
+           !(cpu.flags_other & (cpu::kFlagTf | cpu::kFlagRf)) && !(cpu.dr7 & 0xFF) &&
+           cpu.activity == cpu::Activity::kActive;
+}
+
 Translator& self(Cpu* cpu) { return *static_cast<Translator*>(cpu->translated.engine); }
 
 void put32(u8* at, i64 value) {
@@ -252,7 +259,7 @@ void Translator::dropped(Block& block) {
         std::erase(of(*to)->incoming, p);
         points_[p].linked = nullptr;
     }
-    auto& target = cpu_.translated.targets[block.rip & (cpu::TranslatorState::kTargets - 1)];
+    auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(block.rip)];
     if (target.code == t->code) target = {};
     ++statistics_.dropped;
 }
@@ -304,7 +311,7 @@ void Translator::update_salt() {
 }
 
 void Translator::remember_target(u64 rip, const Translation& t) {
-    auto& target = cpu_.translated.targets[rip & (cpu::TranslatorState::kTargets - 1)];
+    auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(rip)];
     target.key = rip ^ cpu_.translated.salt;
     target.code = t.code;
 }
@@ -382,18 +389,20 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
                 p.kind == Point::kAccess ? ++statistics_.access_exits
                                          : ++statistics_.instruction_exits;
                 const u64 end = std::min(cpu.stop_tick, cpu.vt_due);
-                (void)cpu.run_block(*p.block, p.insn, end - cpu.tick_base);
-                return true;
+                const Step step = cpu.run_block(*p.block, p.insn, end - cpu.tick_base);
+                // A near branch that was not in the table of targets: on to its block.
+                if (step != Step::kJump || !undisturbed(cpu)) return true;
+                update_stop();
+                break;
             }
             case Point::kIndirect:
                 cpu.rip = cpu.translated.spill[1];
                 ++statistics_.event_exits;
                 return true;
-            case Point::kExit: break;
+            case Point::kExit: cpu.rip = p.target; break;
             case Point::kAgain: cpu.rip = p.block->rip; return true;
             case Point::kCall: return true;
         }
-        cpu.rip = p.target;
         if (cpu.tick_base >= cpu.translated.stop_at) {
             ++statistics_.event_exits;
             return true;
@@ -408,7 +417,8 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
             if (!t) return true;
         }
         // A flush on the way has taken the point with it; a dropped block's exits stay unlinked.
-        if (generation == generation_ && p.block->translation) link(number, *t);
+        if (p.kind == Point::kExit && generation == generation_ && p.block->translation)
+            link(number, *t);
     }
 }
 

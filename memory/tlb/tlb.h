@@ -12,7 +12,7 @@
 
 namespace rm::memory {
 
-inline constexpr unsigned kTlbEntries = 1024;
+inline constexpr unsigned kTlbEntries = 4096;
 inline constexpr u64 kTlbNoTag = 1;  // not page-aligned: equals no access
 
 struct TlbEntry {

@@ -189,7 +189,9 @@ void Emitter::emit_check_target(Value v) {
 
 void Emitter::emit_target_key() {
     static_assert(sizeof(TranslatorState::Target) == 16);
-    mov(r12d, r11d);
+    mov(r12d, r11d);  // TranslatorState::target_slot
+    shr(r12d, 12);
+    xor_(r12d, r11d);
     and_(r12d, TranslatorState::kTargets - 1);
     shl(r12d, 4);
     xor_(r11, sized(state(&cpu_.translated.salt), 3));
