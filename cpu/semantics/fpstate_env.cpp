@@ -59,6 +59,7 @@ void get_environment(FpuState& f, Layout layout, const EnvImage& m) {
     f.fcw = static_cast<u16>((m.get<u16>(0) & kFcwImplemented) | kFcwFixed);
     f.fsw = m.get<u16>(step);
     f.ftw = m.get<u16>(2 * step);
+    f.ftw = tags_from_abridged(abridged_tags(f));  // only "empty" is believed
     const u32 ip = layout.wide ? m.get<u32>(12) : m.get<u16>(6);
     const u32 ip2 = layout.wide ? m.get<u32>(16) : m.get<u16>(8);
     const u32 dp = layout.wide ? m.get<u32>(20) : m.get<u16>(10);

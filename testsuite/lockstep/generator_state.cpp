@@ -100,7 +100,10 @@ void Generator::fill_fpu() {
     }
     f.ftw = random_.percent(50) ? 0 : 0xFFFF;
     f.fsw = static_cast<u16>(random_.next() & 0x7F00);
-    if (random_.percent(20)) f.fcw = static_cast<u16>((random_.next() & 0x1F3F) | 0x40);
+    if (random_.percent(30)) {
+        f.fcw = static_cast<u16>((random_.next() & 0x1F3F) | 0x40);
+        if (random_.percent(60)) f.fcw |= 0x3F;
+    }
     if (random_.percent(5)) f.fsw |= 0x8081;  // pending, if it is not masked
     if (f.fsw & 0x80) f.fcw &= 0xFFFE;
 }

@@ -169,7 +169,7 @@ TEST_CASE("blocks end with a jump, or an interpreted instruction that ends them"
     CHECK(text({0x75, 0x10}) ==
           "insn 0\n  %1 = condition.nz ; reads Z\n  jump_if 0x401012, %1\n  jump_to 0x401002\n");
     CHECK(text({0xEB, 0xFE}) == "insn 0\n  jump_to 0x401000\n");
-    CHECK(text({0xD9, 0xE8}) == "insn 0\n  interp 0\n  jump_to 0x401002\n");  // FLD1
+    CHECK(text({0xD9, 0xD8}) == "insn 0\n  interp 0\n  jump_to 0x401002\n");  // FSTPNCE
     CHECK(text({0xCF}) == "insn 0\n  interp 0\n");                            // IRET
 }
 
@@ -208,6 +208,25 @@ TEST_CASE("the vector families' builders are in the rows' order") {
     CHECK(text({0x66, 0x0F, 0x38, 0x40, 0xC1}).find(" vec.pmulld ") != std::string::npos);
     CHECK(text({0x66, 0x0F, 0x38, 0xDC, 0xC1}).find(" vec.aesenc ") != std::string::npos);
     CHECK(text({0xF2, 0x0F, 0x38, 0xF1, 0xC1}).find(" crc32.32 ") != std::string::npos);
+}
+
+TEST_CASE("x87 instructions are one operation") {
+    CHECK(text({0xD9, 0xE8}) == "insn 0\n  x87 0\n  jump_to 0x401002\n");  // FLD1
+    CHECK(text({0xDB, 0x3F}) ==                                            // FSTP m80 [RDI]
+          "insn 0\n  %1 = get.64 rdi\n  %2 = address.64 ds:[%1]\n  x87 0, %2\n"
+          "  jump_to 0x401002\n");
+    CHECK(text({0xDB, 0xF1}) == "insn 0\n  x87 0 ; sets OSZAPC\n  jump_to 0x401002\n");  // FCOMI
+    CHECK(text({0xDA, 0xD1}) == "insn 0\n  x87 0 ; reads ZC\n  jump_to 0x401002\n");     // FCMOVBE
+    CHECK(text({0x9B}) == "insn 0\n  x87 0\n  jump_to 0x401001\n");                      // FWAIT
+    CHECK(text({0xD9, 0x2F}).find("x87 0, %2") != std::string::npos);                    // FLDCW
+    CHECK(text({0xDF, 0xE0}).find("x87 0") != std::string::npos);  // FNSTSW AX
+    // The environment and whole states are procedures.
+    CHECK(text({0xD9, 0x37}).find("interp") != std::string::npos);        // FNSTENV
+    CHECK(text({0x0F, 0xAE, 0x07}).find("interp") != std::string::npos);  // FXSAVE
+    CHECK(text({0x0F, 0x77}).find("interp") != std::string::npos);        // EMMS
+    // FSTP m32 through CS: not in legacy code.
+    CHECK(text({0x2E, 0xD9, 0x18}, kFlat32).find("interp") != std::string::npos);
+    CHECK(text({0x2E, 0xD9, 0x00}, kFlat32).find("interp") == std::string::npos);
 }
 
 TEST_CASE("the forms that were hard") {
