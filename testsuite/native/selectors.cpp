@@ -66,12 +66,12 @@ void Generator::put_selector(Case& c, unsigned n) {
     }
 }
 
-// An offset of `bytes` and a selector behind it. Not a call from 16-bit to 64-bit code: what RSP
-// holds above the 16-bit stack pointer is unknown, and Linux repeats page faults there for ever.
+// An offset of `bytes` and a selector behind it. Not a call from legacy to 64-bit code: its pushes
+// use all of RSP, and Linux repeats page faults of legacy code above 4 GiB for ever (erratum 100 of
+// the first Opterons).
 void Generator::put_far_pointer(u8* at, unsigned bytes) {
     u16 value = selector();
-    if (z_.mnemonic == ZYDIS_MNEMONIC_CALL && encodings_.code() == Code::k16 &&
-        (value | 3) == kUserCs)
+    if (z_.mnemonic == ZYDIS_MNEMONIC_CALL && encodings_.legacy() && (value | 3) == kUserCs)
         value = kUserCs32;
     const u64 target = far_target(value);
     std::memcpy(at, &target, bytes);
