@@ -17,6 +17,7 @@ constexpr Name kNames[] = {
     {"int", Item::kInt},      {"guest_errors", Item::kGuestErrors},
     {"unimp", Item::kUnimp},  {"cpu_reset", Item::kCpuReset},
     {"in_asm", Item::kInAsm}, {"hash", Item::kHash},
+    {"op", Item::kOp},        {"out_asm", Item::kOutAsm},
 };
 
 u32 g_enabled = 0;

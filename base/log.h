@@ -13,6 +13,8 @@ enum class Item : u32 {
     kCpuReset = 1 << 3,
     kInAsm = 1 << 4,  // guest code, disassembled, as blocks are decoded
     kHash = 1 << 5,   // print the run's hash when the machine ends
+    kOp = 1 << 6,     // the translator's intermediate code of each block
+    kOutAsm = 1 << 7,  // the host code of each block
 };
 
 bool enabled(Item item);

@@ -151,6 +151,7 @@ void BlockCache::register_block(Block* b, const u8* host, PhysAddr machine, unsi
     b->next_in_frame = frame;
     frame = b;
     cpu_.memory.mark_code(machine, covered);
+    if (const auto churn = churn_.find(machine >> 12); churn != churn_.end()) b->churn = churn->second;
 }
 
 // The instruction at linear reaches into the next page: gather its bytes from both.
@@ -228,7 +229,10 @@ void BlockCache::invalidate(PhysAddr addr, unsigned size) {
                 continue;
             }
             *at = b->next_in_frame;
-            if (b->host) drop(b);
+            if (!b->host) continue;
+            if (b->translation)
+                if (u8& churn = churn_[number]; churn < 6) ++churn;
+            drop(b);
         }
         if (!frame->second) frames_.erase(frame);
     }
@@ -258,6 +262,7 @@ void BlockCache::flush() {
             for (const auto& [frame, head] : *frames) cpu_.memory.clear_code(frame << 12);
     frames_.clear();
     crossing_.clear();
+    churn_.clear();
     used_ = 0;
     ++flushes_;
     if (cpu_.translator) cpu_.translator->flushed();

@@ -33,6 +33,7 @@ struct Block {
     // Machine bytes that the block, or its translation, depends on: itself, and what a translation
     // has looked at of the blocks it leads to (same page).
     PhysAddr watch_first = 0, watch_last = 0;
+    u8 churn = 0;  // how often stores have dropped blocks of its frame, up to 6: translated later then
     i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
     Insn insns[];        // count of them
 };
@@ -99,6 +100,7 @@ private:
     Decoder decoder_;
     std::vector<Block*> hash_;
     std::unordered_map<u64, Block*> frames_;    // by frame number
+    std::unordered_map<u64, u8> churn_;         // Block::churn by frame number
     std::unordered_map<u64, Block*> crossing_;  // by the second page's
     std::vector<Remembered> remembered_;
     std::unique_ptr<u8[]> arena_;

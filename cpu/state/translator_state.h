@@ -12,10 +12,15 @@ struct TranslatorState {
     u32 x87_live = 0;     // 1: the x87 registers, FCW, FSW and FTW are in the host's
     u64 flag_slots[4] = {};  // operands of the recipe
     u64 spill[4] = {};       // values of the running instruction
+    u64 stored = 0;        // value of a store that did not hit the TLB
     u64 salt = 0;            // of the address space and mode: part of every key below
     u64 host_mxcsr = 0;
     void* engine = nullptr;  // the object behind the code, for calls out of it
     u8 x87_image[112] = {};  // as FNSAVE and FRSTOR have it, on the way to the host and back
+    // While x87_live, once an instruction has set what follows from them: FOP | kX87Noted (and FCS:
+    // today's CS), and 1 + the number of FDS's segment register.
+    u32 x87_opcode = 0, x87_segment = 0;
+    static constexpr u32 kX87Noted = 1 << 16;
     // Indirect branch targets: key = rip ^ salt. An entry that is not used has key 0 in a slot that
     // no such key maps to.
     struct Target {

@@ -1,9 +1,12 @@
 #include "frontends/cli/machine.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "base/log.h"
 #include "vt-emulation/svm/svm.h"
@@ -145,7 +148,13 @@ std::unique_ptr<Processor> Machine::make_cpu(const platform::CpuPlace& place) {
     }
     processor->reset();
     if (options_.translate) {
-        auto translator = jit::Translator::create(*processor, {.code_bytes = options_.code_bytes});
+        if (options_.perf_map && !perf_map_) {
+            const std::string path = "/tmp/perf-" + std::to_string(getpid()) + ".map";
+            perf_map_.reset(std::fopen(path.c_str(), "w"));
+            if (!perf_map_) failure_ = "-perfmap: " + path + ": " + std::strerror(errno);
+        }
+        auto translator = jit::Translator::create(
+            *processor, {.code_bytes = options_.code_bytes, .perf_map = perf_map_.get()});
         if (translator) {
             translators_.push_back(std::move(*translator));
             if (verify_.channel)

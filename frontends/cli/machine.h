@@ -58,6 +58,7 @@ private:
     std::vector<std::unique_ptr<platform::CharBackend>> backends_;
     std::vector<cpu::Cpu*> cpus_;
     std::unique_ptr<platform::Pc> pc_;
+    std::unique_ptr<std::FILE, FileCloser> perf_map_;
     std::unique_ptr<std::FILE, FileCloser> screendump_;
     bool quit_ = false;    // asked for at the terminal
     std::string failure_;  // of a backend, while running

@@ -374,6 +374,8 @@ constexpr Row kRows[] = {
      "both "
      "in step, stopping at the first difference",
      parse_accel},
+    {"perfmap", nullptr, "/tmp/perf-PID.map, in which perf finds the names of translated guest code",
+     set_flag<&Options::perf_map>},
     {"trace", "vmexit,file=F,format=text|jsonl | vmstat",
      "VM entries and exits; a table of them at the end", parse_trace},
     {"symbols", "L1=ELF,L2=ELF", "symbols for traces", parse_symbols},

@@ -59,6 +59,7 @@ struct Options {
     bool translate = false;          // -accel jit
     u64 code_bytes = u64{64} << 20;  // -accel jit,tb-size=
     bool translator_statistics = false;
+    bool perf_map = false;   // -perfmap
     bool verify = false;             // -accel verify
     u64 verify_step_from = ~u64{0};  // -accel verify,step-from=
     std::string screendump;          // file written when the machine ends: .ppm or text

@@ -57,6 +57,11 @@ Cc compute(const FlagRecipe& r, u64 a64, u64 b64, u64 c64, u64 r64, Cc old) {
         case Code::sar: return alu::sar(a, count, old).flags;
         case Code::rol: return alu::rol(a, count, old).flags;
         case Code::ror: return alu::ror(a, count, old).flags;
+        // b: the CF they leave.
+        case Code::rcl: return alu::with_cf_of(old, b & 1, alu::msb(result) != bool(b & 1));
+        case Code::rcr:
+            return alu::with_cf_of(old, b & 1,
+                                   alu::msb(result) != alu::msb(static_cast<T>(result << 1)));
         case Code::shld: return alu::shld(a, b, static_cast<u8>(c64), old).flags;
         case Code::shrd: return alu::shrd(a, b, static_cast<u8>(c64), old).flags;
         case Code::mul: return alu::mul(a, b).flags;

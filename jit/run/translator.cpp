@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/log.h"
 #include "cpu/instructions/row.h"
 #include "jit/host/x64/emitter.h"
 #include "jit/ir/print.h"
@@ -210,12 +211,35 @@ Translator::Translation* Translator::translate(Block& block) {
     for (std::size_t n = first_point; n < points_.size(); ++n)
         if (points_[n].kind == Point::kExit) t->exits.push_back(static_cast<u32>(n));
     code_->take(bytes);
+    dump(block, *t);
     ++statistics_.blocks;
     statistics_.instructions += block.count;
     statistics_.code_bytes += bytes;
     block.translation = t.get();
     translations_.push_back(std::move(t));
     return translations_.back().get();
+}
+
+// For -d op, out_asm and for perf.
+void Translator::dump(const Block& block, const Translation& t) {
+    const auto rip = static_cast<unsigned long long>(block.rip);
+    if (options_.perf_map) {
+        std::fprintf(options_.perf_map, "%llx %x guest_%s%llx\n", reinterpret_cast<unsigned long long>(t.code),
+                     t.bytes, block.mode.cpl() == 3 ? "user_" : "", rip);
+        std::fflush(options_.perf_map);
+    }
+    if (!log::enabled(log::Item::kOp) && !log::enabled(log::Item::kOutAsm)) return;
+    log::write(log::Item::kOp, "block %llx, %u instructions\n", rip, block.count);
+    if (log::enabled(log::Item::kOp)) {
+        ir::Block code;
+        build_ir(code, {block.insns, block.count},
+                 {block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel});
+        log::write(log::Item::kOp, "%s", ir::print(code, {block.insns, block.count}, block.rip).c_str());
+    }
+    if (log::enabled(log::Item::kOutAsm)) {
+        log::write(log::Item::kOutAsm, "host code of block %llx\n", rip);
+        log::write(log::Item::kOutAsm, "%s", disassemble(t.code, t.bytes).c_str());
+    }
 }
 
 std::string Translator::explain(Block& block) {
@@ -312,6 +336,7 @@ void Translator::update_salt() {
 
 void Translator::remember_target(u64 rip, const Translation& t) {
     auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(rip)];
+    cpu_.mmu.remember_code(rip);
     target.key = rip ^ cpu_.translated.salt;
     target.code = t.code;
 }
@@ -330,12 +355,13 @@ void Translator::resolve_at(const Point& p) {
     recipes_.resolve(cpu_, recipe);
 }
 
-bool Translator::touch(u64 va, u32 point) {
+u32 Translator::touch(u64 va, u32 point) {
     const Point& p = points_[point];
     ++statistics_.touches;
     const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
     update_salt();  // the walk may have found the page elsewhere
-    return good;
+    if (good) return 1;
+    return p.has_value && cpu_.mmu.store_beside_code(va, cpu_.translated.stored, p.size) ? 2 : 0;
 }
 
 bool Translator::interpret(u32 number) {
@@ -370,7 +396,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
     Block* block = &first;
     Translation* t = of(first);
     if (!t) {
-        if (first.runs == kNeverHot || ++first.runs < options_.hot) return false;
+        if (first.runs == kNeverHot || ++first.runs < threshold(first)) return false;
         t = translate(first);
         if (!t) return false;
     }
@@ -407,12 +433,15 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
             ++statistics_.event_exits;
             return true;
         }
+        // Looking it up must not fetch: the run loop does that again, and a device would notice.
+        if (!cpu.mmu.fetch_hit(cpu.rip)) return true;
         const u64 generation = generation_;
         block = cpu.blocks->find();
         if (!block || !block->host) return true;
         t = of(*block);
         if (!t) {
-            if (block->runs == kNeverHot || block->runs + 1 < options_.hot) return true;
+            if (block->runs == kNeverHot || block->runs + 1 < threshold(*block))
+                return true;
             t = translate(*block);
             if (!t) return true;
         }

@@ -3,6 +3,7 @@
 // Blocks and their invalidation are BlockCache's; a translation hangs on its block and goes with
 // it.
 #pragma once
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -20,7 +21,8 @@ namespace rm::jit {
 
 struct Options {
     std::size_t code_bytes = std::size_t{64} << 20;
-    unsigned hot = 16;  // interpreted runs before a block is translated
+    unsigned hot = 16;  // interpreted runs before a block is translated; 1: at once, always
+    std::FILE* perf_map = nullptr;  // gets a line per block, as perf reads /tmp/perf-PID.map
 };
 
 // Counters for -accel jit,stats.
@@ -60,6 +62,7 @@ private:
 
     Translator(cpu::Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code);
     Translation* translate(cpu::Block& block);
+    void dump(const cpu::Block& block, const Translation& t);
     bool emit(cpu::Block& block, std::vector<bool>& interpret, std::size_t& bytes);
     bool flags_dead_at(cpu::Block& from, u64 rip);
     bool replaces_flags(cpu::Block& block);
@@ -69,9 +72,13 @@ private:
     void update_salt();
     void remember_target(u64 rip, const Translation& t);
     void update_stop();
+    // Interpreted runs before a block is translated: more where stores drop blocks again and again.
+    u32 threshold(const cpu::Block& b) const {
+        return options_.hot > 1 ? options_.hot << b.churn : options_.hot;
+    }
     u64 until_ = ~u64{0};
     bool interpret(u32 point);
-    bool touch(u64 va, u32 point);
+    u32 touch(u64 va, u32 point);
     void resolve_at(const Point& p);
     static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }
 

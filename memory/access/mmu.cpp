@@ -47,6 +47,25 @@ u64 Mmu::code_epoch() const {
     return array ? array->code_epoch() : 0;
 }
 
+void Mmu::remember_code(LinearAddr va) {
+    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(code_class_)].get();
+    if (array) array->remember_code(va);
+}
+
+bool Mmu::store_beside_code(LinearAddr va, u64 value, unsigned size) {
+    const LinearAddr page = va & kPageMask;
+    if (((va + size - 1) & kPageMask) != page) return false;
+    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(data_class_)].get();
+    if (!array) return false;
+    const TlbSide& side = array->side(va);
+    constexpr u8 kWritable = TlbSide::kInUse | TlbSide::kWriteOk;
+    if (side.page != page || (side.flags & kWritable) != kWritable) return false;
+    const PhysAddr machine = side.machine | (va & ~kPageMask);
+    if (memory_.line_has_code(machine, size)) return false;
+    std::memcpy(reinterpret_cast<void*>(va + array->entry(va).addend), &value, size);
+    return true;
+}
+
 bool Mmu::touch(LinearAddr va, unsigned size, Access access) {
     const LinearAddr page = va & kPageMask;
     if (((va + size - 1) & kPageMask) != page) return false;

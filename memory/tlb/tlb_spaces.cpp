@@ -19,7 +19,6 @@ void TlbArray::insert(const TlbEntry& entry, TlbSide side) {
     entries_[slot] = entry;
     if (moved) [[unlikely]]
         new_epoch();
-    if (entry.exec != kTlbNoTag) code_pages_.set(code_bit(side.page));
     if (side.page_shift > 12) [[unlikely]] {
         const u64 rest = low_mask(side.page_shift);
         large_first_ = std::min(large_first_, side.page & ~rest);
@@ -34,9 +33,15 @@ u64 TlbArray::next_epoch() {
 
 void TlbArray::new_epoch() {
     code_epoch_ = next_epoch();
-    code_pages_.reset();
-    for (unsigned i = 0; i < logged_; ++i)
-        if (entries_[log_[i]].exec != kTlbNoTag) code_pages_.set(code_bit(side_[log_[i]].page));
+    code_global_.reset();
+    code_local_.reset();
+}
+
+void TlbArray::remember_code(LinearAddr va) {
+    const TlbSide& s = side(va);
+    const bool global = (s.flags & TlbSide::kInUse) && (s.flags & TlbSide::kGlobal) &&
+                        s.page == (va & kPageMask);
+    (global ? code_global_ : code_local_).set(code_bit(va));
 }
 
 // Leaves the slot in the log.
@@ -66,7 +71,7 @@ void TlbArray::drop_if(Test&& test) {
 
 void TlbArray::flush(bool keep_global) {
     drop_if([&](const TlbSide& s) { return !(keep_global && (s.flags & TlbSide::kGlobal)); });
-    if (code_pages_.any()) new_epoch();
+    if (code_local_.any() || (!keep_global && code_global_.any())) new_epoch();
 }
 
 void TlbArray::flush_page(LinearAddr va, bool keep_global) {
@@ -79,7 +84,7 @@ void TlbArray::flush_page(LinearAddr va, bool keep_global) {
     const bool large = va >= large_first_ && va <= large_last_;
     if (large) [[unlikely]]
         drop_if([&](const TlbSide& other) { return other.page_shift > 12 && matches(other); });
-    if (large || code_pages_.test(code_bit(va))) new_epoch();
+    if (large || code_local_.test(code_bit(va)) || code_global_.test(code_bit(va))) new_epoch();
 }
 
 void TlbArray::drop_writes(u64 machine) {

@@ -40,9 +40,9 @@ public:
     void flush_page(LinearAddr va, bool keep_global);
     void drop_writes(u64 machine);   // write tags of entries that map the machine page
     void drop_machine(u64 machine);  // those entries altogether
-    // Changes when a page that may have been executed from is invalidated: whoever remembers where
-    // code of this space is must forget it. Never 0.
+    // Changes when a page whose code somebody remembers is invalidated. Never 0.
     u64 code_epoch() const { return code_epoch_; }
+    void remember_code(LinearAddr va);
 
 private:
     void drop(unsigned slot);
@@ -58,9 +58,9 @@ private:
     std::array<TlbSide, kTlbEntries> side_;
     std::array<u16, kTlbEntries> log_;
     unsigned logged_ = 0;
-    // Executable pages that have been in the array in this epoch, by hash.
+    // Pages of remembered code in this epoch, by hash: global ones, and those that a flush drops.
     static constexpr unsigned kCodeBits = 1024;
-    std::bitset<kCodeBits> code_pages_;
+    std::bitset<kCodeBits> code_global_, code_local_;
     u64 code_epoch_ = next_epoch();
     LinearAddr large_first_ = ~u64{0}, large_last_ = 0;  // where pieces of large pages can be
 };

@@ -127,10 +127,14 @@ void Emitter::emit_binary(Value v) {
     // x op x: nothing of it can be got back from the result.
     const bool same =
         loc_[a].kind == Loc::kGpr && loc_[b].kind == Loc::kGpr && loc_[a].n == loc_[b].n;
+    // Where operands and result of ADC and SBB are not all to be found later, the flags are stored
+    // at once.
+    const bool eager =
+        needed && carry && !(target >= 0 && host_of(static_cast<unsigned>(target)) >= 0);
     const bool borrow = same && o.code == Code::sbb;  // SBB r, r: the carry as a mask
     if (needed && borrow) {
         r.a = r.b = {Source::kConstant, 0, 0};
-    } else if (needed && (carry || (same && o.code == Code::add))) {
+    } else if (needed && !eager && (carry || (same && o.code == Code::add))) {
         r.a = keep(a, o.size, slot_a());
         r.b = same ? r.a : keep(b, o.size, slot_a() + 1);
         if (r.a.kind == Source::kRegister && target >= 0 && (r.a.number >> 3) == target) {
@@ -139,8 +143,6 @@ void Emitter::emit_binary(Value v) {
             r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
             if (same) r.b = r.a;
         }
-        if (r.b.kind == Source::kRegister && target >= 0 && (r.b.number >> 3) == target)
-            not_native();
     }
     // A source in memory is read once, by the operation: what is kept is the destination before it.
     const bool keeps_a = needed && !carry && !is_logic(o.code) && loc_[b].kind == Loc::kPlace;
@@ -201,8 +203,7 @@ void Emitter::emit_binary(Value v) {
             r.result = keep(v, o.size, slot_a());
         } else if (carry) {
             // CF went in: it is what the result has beyond the operands.
-            if (d.guest < 0) not_native();
-            r.result = keep(v, o.size, slot_a());
+            if (d.guest >= 0 && !eager) r.result = keep(v, o.size, slot_a());
         } else if (same && o.code == Code::sub) {
             r.a = r.b = {Source::kConstant, 0, 0};
         } else if (!(same && o.code == Code::add)) {
@@ -211,8 +212,11 @@ void Emitter::emit_binary(Value v) {
         }
     }
     const bool keeps_carry = !(o.writes & cpu::kCcCf);
+    const bool store = needed && carry && r.result.kind == Source::kNone;
+    if (store) r.a = r.b = {};
     set_recipe(r, v,
                keeps_carry ? (cpu::kCcAll & ~cpu::kCcCf) | carry_before : exact_flags(o.code));
+    if (store && !store_host_flags()) not_native();
 }
 
 // BSF, BSR: the result goes to a scratch register; put_if (on the source not being zero) moves it.
@@ -291,7 +295,6 @@ void Emitter::emit_extend(Value v) {
     const Destination d = destination(v, {o.a});
     if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
     if (loc_[o.a].kind == Loc::kConstant) not_native();
-    if (loc_[o.a].kind == Loc::kGpr && (loc_[o.a].n & 7) && d.reg.getIdx() > 7) not_native();
     auto extend = [&](const Operand& s) {
         if (o.code == Code::zero_extend) {
             if (from == 2)

@@ -56,39 +56,30 @@ void Emitter::emit_bit_of(Value v) {
     loc_[v] = {Loc::kCondition, 2, 1};
 }
 
+// CF alone; the other flags stay where they are. emit_instruction() has seen to it that
+// begin_recipe() has nothing to compute here.
 void Emitter::emit_set_carry(Value v) {
     const Op& o = op(v);
     const Loc a = loc_[o.a];
+    FlagRecipe r;
     if (a.kind == Loc::kConstant) {
-        FlagRecipe r;
         begin_recipe(v, r);
         r.a = {Source::kConstant, 0, a.imm};
         const Cc kept = host_flags_ & ~cpu::kCcCf;
         a.imm ? stc() : clc();
         return set_recipe(r, v, kept | cpu::kCcCf);
     }
-    if (a.kind != Loc::kCondition || a.imm != 1 || a.n != 2) not_native();
-    FlagRecipe r;
-    if (!needed_after(v)) return set_recipe(r, v, cpu::kCcCf);
-    // begin_recipe may compute the flags before, and use every scratch register and the host's
-    // flags: the carry waits in memory.
-    const bool computes = flags_.kind == Flags::kInherited || flags_.recipe.keeps;
-    const unsigned n = take_scratch(v);
-    setb(scratch_reg(n).cvt8());
-    movzx(scratch_reg(n).cvt32(), scratch_reg(n).cvt8());
-    if (computes) {
-        mov(sized(state(&cpu_.translated.spill[3]), 3), scratch_reg(n));
-        release(n);
-        begin_recipe(v, r);
-        mov(r11, sized(state(&cpu_.translated.spill[3]), 3));
-        store_slot(slot_a(), r11);
-    } else {
-        begin_recipe(v, r);
-        store_slot(slot_a(), scratch_reg(n));
-        release(n);
+    if (a.kind != Loc::kCondition || (a.n & ~1) != 2) not_native();
+    if (!a.imm) need_host_flags(cpu::kCcCf);
+    const Cc kept = host_flags_ & ~cpu::kCcCf;
+    begin_recipe(v, r);
+    if (needed_after(v)) {
+        const Address slot = byte[state(&cpu_.translated.flag_slots[slot_a()])];
+        a.n == 2 ? setb(slot) : setae(slot);
+        r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
     }
-    r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
-    set_recipe(r, v, computes ? Cc{0} : cpu::kCcCf);
+    if (a.n == 3) cmc();
+    set_recipe(r, v, kept | cpu::kCcCf);
 }
 
 void Emitter::emit_select(Value v) {
@@ -97,8 +88,9 @@ void Emitter::emit_select(Value v) {
     if (c.kind != Loc::kCondition) not_native();
     // Before the flags are fetched: what needs the register's old content may have to be computed.
     Value put = kNoValue;
-    if (const int target = put_target(v, put); target >= 0 && !c.imm)
-        before_write(static_cast<unsigned>(target));
+    int target = put_target(v, put);
+    if (target < 0) target = high_target(v);
+    if (target >= 0 && !c.imm) before_write(static_cast<unsigned>(target));
     if (!c.imm) need_host_flags(ir::condition_flags(c.n));
     auto cmov = [&](unsigned cc, const Reg& d, const Operand& s) {
         const Reg32e& r = static_cast<const Reg32e&>(d);
@@ -144,6 +136,11 @@ void Emitter::emit_select(Value v) {
     const Loc x = loc_[o.b], y = loc_[o.c];
     if (o.size == 0 && x.kind == Loc::kConstant && y.kind == Loc::kConstant && x.imm == 1 &&
         y.imm == 0) {
+        if (const int high = high_target(v); high >= 0) {
+            set(c.n, Reg8(high + 4));
+            loc_[v] = {Loc::kGpr, static_cast<u8>(high * 8 + 1), 1};
+            return;
+        }
         const Destination d = destination(v, {});
         if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
         set(c.n, d.reg.cvt8());
@@ -162,6 +159,20 @@ void Emitter::emit_select(Value v) {
     }
     with_source(o.b, o.size, [&](const Operand& s) { cmov(c.n, sized_reg(d.reg, o.size), s); });
     finish(v, d);
+}
+
+// The guest register whose second byte (AH..BH) is all that v is for, or -1: v can be made there if
+// nothing of that register is looked at meanwhile.
+int Emitter::high_target(Value v) const {
+    if (op(v).size != 0 || uses_[v] != 1) return -1;
+    const Op& put = op(static_cast<Value>(last_[v]));
+    if (put.code != Code::put || !(put.n & 7)) return -1;
+    const int guest = put.n >> 3;
+    for (Value w = v + 1; w < last_[v]; ++w)
+        if (op(w).code != Code::constant) return -1;
+    for (Value w = v; w-- > 0 && op(w).code != Code::insn;)
+        if (is_gpr(w, static_cast<unsigned>(guest)) && last_[w] > static_cast<int>(v)) return -1;
+    return guest;
 }
 
 void Emitter::emit_put_if(Value v) {

@@ -150,17 +150,20 @@ void Emitter::emit_jump_if(Value v) {
         case 14: jle(*taken); break;
         default: jg(*taken); break;
     }
-    // The taken side is laid out later, with the flags as they are here.
-    cold_.push_back(
-        [this, taken, target = o.imm, insn = insn_, flags = flags_, host = host_flags_] {
-            L(*taken);
-            insn_ = insn;
-            flags_ = flags;
-            host_flags_ = host;
-            scratch_[0] = scratch_[1] = kNoValue;
-            x87_note_ = {};
-            emit_exit(target);
-        });
+    jump_later(taken, o.imm);
+}
+
+// The taken side is laid out later, with the flags as they are here.
+void Emitter::jump_later(const std::shared_ptr<Label>& taken, u64 target) {
+    cold_.push_back([this, taken, target, insn = insn_, flags = flags_, host = host_flags_] {
+        L(*taken);
+        insn_ = insn;
+        flags_ = flags;
+        host_flags_ = host;
+        scratch_[0] = scratch_[1] = kNoValue;
+        x87_note_ = {};
+        emit_exit(target);
+    });
 }
 
 // The target's code from the table of targets: r11 = key, r12 = its entry's offset. A target that

@@ -23,7 +23,8 @@ constexpr u32 kIndexMask = (memory::kTlbEntries - 1) << 5;
 void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
     const u64 disp = address.imm + extra;
     const Reg d = sized_reg(to, address.size == 3 ? 3 : 2);
-    if (address.size < 2 || address.c != kNoValue) not_native();
+    if (address.size < 2) not_native();
+    if (address.c != kNoValue) return load_word_of_bit(to, address);
     auto part = [&](Value v, const Reg64& home) {
         const Loc l = loc_[v];
         if (l.kind != Loc::kGpr || (l.n & 7)) not_native();
@@ -65,7 +66,8 @@ void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
     lea(d, ptr[a + b * (1 << address.n) + k]);
 }
 
-RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment) {
+RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
+                        Value stored) {
     target_ready_ = false;
     spill_all();
     clobber_flags();
@@ -81,7 +83,8 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment)
         return sized(state(&cpu_.seg_base64[address.m]), 3);
     };
     const auto table = sized(state(cpu_.mmu.data_table()), 3);
-    const bool constant = address.a == kNoValue && address.b == kNoValue && !segment && !narrow;
+    const bool constant = address.a == kNoValue && address.b == kNoValue &&
+                          address.c == kNoValue && !segment && !narrow;
     const u64 va0 = address.imm;
     RegExp host;
     if (constant) {
@@ -104,6 +107,22 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment)
             add(r11, r12);
             host = RegExp(r11);
         }
+    } else if (address.c != kNoValue) {
+        // Too long to compute twice.
+        const auto linear = sized(state(&cpu_.translated.spill[3]), 3);
+        load_address(r11, address, 0);
+        if (segment) add(r11, base_of_segment());
+        mov(linear, r11);
+        lea(r12, ptr[r11 + static_cast<int>(bytes - 1)]);
+        shr(r11, 7);
+        and_(r11d, kIndexMask);
+        add(r11, table);
+        and_(r12, -4096);
+        cmp(r12, qword[r11 + tag]);
+        jne(*slow);
+        mov(r11, qword[r11 + kAddendAt]);
+        add(r11, linear);
+        host = RegExp(r11);
     } else {
         load_address(r11, address, 0);
         if (segment) add(r11, base_of_segment());
@@ -159,13 +178,18 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment)
     p.kind = Point::kAccess;
     p.size = static_cast<u8>(bytes);
     p.write = write;
+    p.has_value = stored != kNoValue;
     p.recipe = current_recipe();
     const u32 number = point(p);
     // The cold part looks at the same registers: nothing has been written since.
     std::vector<Loc> locations;
     for (const Value v : {address.a, address.b})
         locations.push_back(v == kNoValue ? Loc{} : loc_[v]);
-    cold_.push_back([this, a, segment, number, retry, slow, locations, note = x87_note_] {
+    // A store that turns out to be beside code is made by the runtime: it goes on behind the store.
+    const Loc value = stored == kNoValue ? Loc{} : loc_[stored];
+    stored_ = stored == kNoValue ? nullptr : std::make_shared<Label>();
+    cold_.push_back([this, a, segment, number, retry, slow, locations, value, done = stored_,
+                     note = x87_note_] {
         const Op& address = op(a);
         if (address.a != kNoValue) loc_[address.a] = locations[0];
         if (address.b != kNoValue) loc_[address.b] = locations[1];
@@ -173,11 +197,32 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment)
         store_x87_note(note);
         load_address(r11, address, 0);
         if (segment) add(r11, sized(state(&cpu_.seg_base64[address.m]), 3));
+        if (done) put_stored(value);
         mov(r12d, number);
         call_thunk(context_.thunks.touch);
+        if (done) jne(*done);
         jmp(*retry);
     });
     return host;
+}
+
+// An address with the offset of a bit string's word in it, to r11. Uses r12.
+void Emitter::load_word_of_bit(const Reg64& to, const Op& address) {
+    const Op& offset = op(address.c);
+    if (offset.code != Code::bit_offset || to.getIdx() != 11) not_native();
+    Op plain = address;
+    plain.c = kNoValue;
+    load_address(to, plain, 0);
+    with_source(offset.a, offset.n, [&](const Operand& index) {
+        if (offset.n == 3)
+            mov(r12, index);
+        else if (offset.n == 2)
+            movsxd(r12, index);
+        else
+            movsx(r12, index);
+    });
+    sar(r12, 3 + offset.n);
+    lea(sized_reg(to, address.size == 3 ? 3 : 2), ptr[to + r12 * (1 << offset.n)]);
 }
 
 // The address once more, into r12 (r11 holds the addend). A base that has no register is added from
@@ -204,17 +249,54 @@ void Emitter::load_address_again(const Op& address) {
     if (address.size == 2) mov(r12d, r12d);
 }
 
+// The value of a store to where the runtime finds it. Uses r12.
+void Emitter::put_stored(const Loc& value) {
+    const Address to = sized(state(&cpu_.translated.stored), 3);
+    switch (value.kind) {
+        case Loc::kConstant:
+            mov(r12, value.imm);
+            mov(to, r12);
+            return;
+        case Loc::kGpr:
+            if (value.n & 7) {
+                load_high_byte(r12, static_cast<unsigned>(host_of(value.n >> 3)));
+                mov(to, r12);
+            } else if (host_of(value.n >> 3) >= 0) {
+                mov(to, Reg64(host_of(value.n >> 3)));
+            } else {
+                mov(r12, sized(gpr_home(value.n >> 3), 3));
+                mov(to, r12);
+            }
+            return;
+        default:
+            mov(r12, sized(state(&cpu_.translated.spill[value.n]), 3));
+            mov(to, r12);
+            return;
+    }
+}
+
 void Emitter::emit_store(Value v) {
+    // Values in scratch registers are spilled by the check: then each has a place that stays.
+    spill_all();
+    const Loc::Kind kind = loc_[op(v).b].kind;
+    const bool plain = kind == Loc::kConstant || kind == Loc::kGpr || kind == Loc::kSpill;
+    emit_store_to(v, checked(op(v).a, 1u << op(v).size, true, 0, plain ? op(v).b : kNoValue));
+    if (plain) L(*stored_);
+}
+
+void Emitter::emit_store_to(Value v, const RegExp& host) {
     const Op& o = op(v);
-    // A value in a scratch register is spilled by the check and comes back.
-    const RegExp host = checked(o.a, 1u << o.size, true);
     const Address to = sized(host, o.size);
     const Loc l = loc_[o.b];
     if (l.kind == Loc::kConstant && (o.size < 3 || fits32(l.imm))) {
         mov(to, extended(l.imm, o.size));
         return;
     }
-    if (l.kind == Loc::kGpr && (l.n & 7)) not_native();
+    if (l.kind == Loc::kGpr && (l.n & 7)) {
+        load_high_byte(r12, static_cast<unsigned>(host_of(l.n >> 3)));
+        mov(to, r12b);
+        return;
+    }
     if (l.kind == Loc::kGpr && host_of(l.n >> 3) >= 0) {
         mov(to, sized_reg(Reg64(host_of(l.n >> 3)), o.size));
         return;

@@ -25,13 +25,16 @@ void Emitter::emit_multiply(Value v) {
         if (needed) {
             store_slot(slot_a(), rax);
             r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
-            const Reg64 b = in_register(o.b, o.size);
-            store_slot(slot_a() + 1, b);
-            r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+            const bool high_byte = loc_[o.b].kind == Loc::kGpr && (loc_[o.b].n & 7);
+            store_slot(slot_a() + 1,
+                       high_byte ? Reg64(host_of(loc_[o.b].n >> 3)) : in_register(o.b, o.size));
+            r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), high_byte};
         }
         before_write(cpu::kRax);
         if (o.size) before_write(cpu::kRdx);
-        with_source(o.b, o.size, [&](const Operand& s) { o.code == Code::mul ? mul(s) : imul(s); });
+        with_source(
+            o.b, o.size, [&](const Operand& s) { o.code == Code::mul ? mul(s) : imul(s); }, {},
+            true);
         loc_[v] = {Loc::kGpr, 0, 1};
         loc_[high] = {Loc::kGpr, static_cast<u8>(o.size ? 16 : 1), 1};
     } else {
@@ -83,11 +86,12 @@ void Emitter::emit_multiply(Value v) {
 // The host's divide where it cannot fail; what it might refuse, the interpreter divides.
 void Emitter::emit_divide(Value v) {
     const Op& o = op(v);
-    if (o.size < 2 || !is_gpr(o.a, cpu::kRdx) || !is_gpr(o.b, cpu::kRax)) not_native();
+    if (!is_gpr(o.a, o.size ? cpu::kRdx : cpu::kRax) || !is_gpr(o.b, cpu::kRax)) not_native();
     Value high = kNoValue;
     for (Value j = v + 1; j < ir_.ops.size() && op(j).code != Code::insn; ++j)
         if (op(j).code == Code::high && op(j).a == v) high = j;
     if (high == kNoValue) not_native();
+    if (o.size == 0) return divide_byte(v, high);
     clobber_flags();
     if (loc_[o.c].kind == Loc::kPlace) materialize_place();
     const Reg64 divisor = in_register(o.c, o.size);
@@ -103,7 +107,7 @@ void Emitter::emit_divide(Value v) {
         cmp(t, 1);
         jbe(slow_instruction());  // 0 and -1
         mov(t, ax);
-        sar(t, o.size == 3 ? 63 : 31);
+        sar(t, static_cast<int>(8u << o.size) - 1);
         cmp(t, dx);
         jne(slow_instruction());
         release(n);
@@ -113,6 +117,33 @@ void Emitter::emit_divide(Value v) {
     o.code == Code::div ? div(d) : idiv(d);
     loc_[v] = {Loc::kGpr, 0, 1};
     loc_[high] = {Loc::kGpr, 16, 1};
+}
+
+// AX / r/m8: quotient in AL, remainder in AH.
+void Emitter::divide_byte(Value v, Value high) {
+    const Op& o = op(v);
+    clobber_flags();
+    const Reg64 divisor = in_register(o.c, 0);
+    const unsigned n = take_scratch(v, loc_[o.c].kind == Loc::kScratch ? loc_[o.c].n : -1);
+    const Reg64 t = scratch_reg(n);
+    if (o.code == Code::div) {
+        movzx(t.cvt32(), ax);
+        shr(t.cvt32(), 8);
+        cmp(t.cvt8(), divisor.cvt8());
+        jae(slow_instruction());
+    } else {
+        lea(t.cvt32(), ptr[divisor + 1]);
+        cmp(t.cvt8(), 1);
+        jbe(slow_instruction());  // 0 and -1
+        movsx(t.cvt16(), al);
+        cmp(t.cvt16(), ax);
+        jne(slow_instruction());
+    }
+    release(n);
+    before_write(cpu::kRax);
+    o.code == Code::div ? div(divisor.cvt8()) : idiv(divisor.cvt8());
+    loc_[v] = {Loc::kGpr, 0, 1};
+    loc_[high] = {Loc::kGpr, 1, 1};
 }
 
 }  // namespace rm::jit::x64

@@ -12,7 +12,19 @@ using ir::Op;
 using ir::Value;
 
 bool Emitter::emit_pattern(Value first, Value end) {
-    return match_exchange_add(first, end) || match_compare_exchange(first, end);
+    const bool leaving = op(end - 1).code == Code::jump_to;  // the block's last instruction
+    const Value last = static_cast<Value>(end - (leaving ? 1 : 0));
+    if (first >= last) return false;
+    if (!match_exchange_add(first, last) && !match_compare_exchange(first, last) &&
+        !match_compare_exchange_register(first, last) && !match_bit_test(first, last) &&
+        !match_loop(first, last))
+        return false;
+    if (leaving) {
+        scratch_[0] = scratch_[1] = kNoValue;
+        now_ = last;
+        emit(last);
+    }
+    return true;
 }
 
 namespace {
@@ -99,6 +111,165 @@ bool Emitter::match_compare_exchange(Value first, Value end) {
     cmpxchg(sized(place_, rmw.size), sized_reg(source, rmw.size));
     if (needed_after(s.at[2])) r.b = {Source::kRegister, 0, 0};
     set_recipe(r, s.at[2], cpu::kCcAll);
+    return true;
+}
+
+// CMPXCHG r, r. The register that is not exchanged keeps its upper half, which the host's own
+// instruction does not promise.
+bool Emitter::match_compare_exchange_register(Value first, Value end) {
+    const Shape s(ir_, first, end);
+    if (!s.is(ir_, {Code::sub, Code::equal, Code::put_if, Code::not_bool, Code::put_if}))
+        return false;
+    const Op &difference = op(s.at[0]), &put = op(s.at[2]);
+    if (op(difference.a).n != 0 || op(difference.b).n != put.n || op(s.at[4]).n != 0 ||
+        op(put.b).code != Code::get || ((put.n | op(put.b).n) & 7))
+        return false;
+    const unsigned to = put.n >> 3, from = op(put.b).n >> 3, size = put.size;
+    auto value = [this](unsigned guest, const Reg64& scratch) {
+        if (host_of(guest) >= 0) return Reg64(host_of(guest));
+        mov(scratch, sized(gpr_home(guest), 3));
+        return scratch;
+    };
+    FlagRecipe r;
+    begin_recipe(s.at[0], r);
+    const Reg64 old = value(to, r11), source = value(from, r12);
+    if (needed_after(s.at[0])) {
+        store_slot(slot_a(), rax);
+        store_slot(slot_a() + 1, old);
+        r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+        r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+    }
+    Label other, done;
+    cmp(sized_reg(rax, size), sized_reg(old, size));
+    jne(other, T_SHORT);
+    if (host_of(to) >= 0) {
+        mov(sized_reg(old, size), sized_reg(source, size));
+    } else if (size == 2) {
+        mov(r12d, source.cvt32());
+        mov(sized(gpr_home(to), 3), r12);
+    } else {
+        mov(sized(gpr_home(to), size), sized_reg(source, size));
+    }
+    jmp(done, T_SHORT);
+    L(other);
+    mov(sized_reg(rax, size), sized_reg(old, size));
+    L(done);
+    set_recipe(r, s.at[0], cpu::kCcAll);
+    return true;
+}
+
+// BT, BTS, BTR, BTC: the host's. In memory, with an index in a register, on the word that the index
+// leads to.
+bool Emitter::match_bit_test(Value first, Value end) {
+    const Value carry = static_cast<Value>(end - 1);
+    if (op(carry).code != Code::set_carry || op(op(carry).a).code != Code::bit_of) return false;
+    const Op& bit = op(op(carry).a);
+    const Value value = bit.a;
+    const bool constant = op(bit.b).code == Code::constant;
+    if (!constant && (op(bit.b).code != Code::and_ || op(op(bit.b).a).code != Code::get))
+        return false;
+    Code change = Code::bit_of;
+    for (Value v = value; v < op(carry).a; ++v)
+        if (op(v).a == value &&
+            (op(v).code == Code::or_ || op(v).code == Code::and_ || op(v).code == Code::xor_))
+            change = op(v).code;
+    for (Value v = first; v < end; ++v)
+        if (op(v).code == Code::get || op(v).code == Code::constant) emit(v);
+
+    const unsigned size = bit.size;
+    const u8 number = static_cast<u8>(constant ? op(bit.b).imm : 0);
+    auto act = [&](const Operand& to, const Reg& index) {
+        switch (change) {
+            case Code::or_: constant ? bts(to, number) : bts(to, index); break;
+            case Code::and_: constant ? btr(to, number) : btr(to, index); break;
+            case Code::xor_: constant ? btc(to, number) : btc(to, index); break;
+            default: constant ? bt(to, number) : bt(to, index); break;
+        }
+    };
+    // The index where it is, or in r12.
+    const unsigned index_guest = constant ? 0 : op(op(bit.b).a).n >> 3;
+    const bool index_home = !constant && host_of(index_guest) < 0;
+    auto index = [&] {
+        if (index_home) mov(r12, sized(gpr_home(index_guest), 3));
+        return sized_reg(constant || index_home ? r12 : Reg64(host_of(index_guest)), size);
+    };
+    FlagRecipe r;
+    if (op(value).code == Code::get) {
+        const unsigned guest = op(value).n >> 3;
+        begin_recipe(carry, r);
+        const bool home = host_of(guest) < 0;
+        if (home) mov(r11, sized(gpr_home(guest), 3));
+        const Reg64 to = home ? r11 : Reg64(host_of(guest));
+        if (change != Code::bit_of) before_write(guest);
+        act(sized_reg(to, size), index());
+        if (change != Code::bit_of && home) mov(sized(gpr_home(guest), size == 1 ? 1 : 3), to);
+        if (change == Code::bit_of && needed_after(carry)) {
+            r.code = Code::bit_of;
+            r.size = static_cast<u8>(size);
+            r.a = {Source::kRegister, op(value).n, 0};
+            r.b = constant ? Source{Source::kConstant, 0, number}
+                           : Source{Source::kRegister, static_cast<u8>(index_guest * 8), 0};
+            set_recipe(r, carry, cpu::kCcCf);
+            return true;
+        }
+    } else {
+        now_ = value;
+        place_ = checked(op(value).a, 1u << size, op(value).code == Code::rmw);
+        begin_recipe(carry, r);
+        const Address to = sized(place_, size);
+        const bool locked = op(value).code == Code::rmw && op(value).n;
+        if (constant) {
+            if (locked) lock();
+            act(to, r12);
+        } else if (change == Code::bit_of) {
+            mov(sized_reg(r11, size), to);
+            act(sized_reg(r11, size), index());
+        } else if (locked || index_home) {
+            (void)index();
+            if (!index_home) mov(r12, Reg64(host_of(index_guest)));
+            and_(r12d, (8u << size) - 1);
+            if (locked) lock();
+            act(to, sized_reg(r12, size));
+        } else {
+            mov(sized_reg(r12, size), to);
+            act(sized_reg(r12, size), index());
+            mov(to, sized_reg(r12, size));
+        }
+    }
+    if (needed_after(carry)) {
+        setb(byte[state(&cpu_.translated.flag_slots[slot_a()])]);
+        r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+    }
+    set_recipe(r, carry, cpu::kCcCf);
+    return true;
+}
+
+// LOOP, LOOPE, LOOPNE: counted without a change of the flags.
+bool Emitter::match_loop(Value first, Value end) {
+    const Shape s(ir_, first, end);
+    const bool plain = s.is(ir_, {Code::sub, Code::equal, Code::not_bool, Code::select,
+                                  Code::check_target, Code::put, Code::jump_if});
+    if (!plain &&
+        !s.is(ir_, {Code::sub, Code::equal, Code::not_bool, Code::condition, Code::and_bool,
+                    Code::select, Code::check_target, Code::put, Code::jump_if}))
+        return false;
+    const unsigned size = op(s.at[0]).size;
+    if (size < 2 || op(op(s.at[0]).a).n != cpu::kRcx * 8) return false;
+    before_write(cpu::kRcx);
+    const unsigned condition = plain ? 0 : op(s.at[3]).n;
+    if (!plain) need_host_flags(ir::condition_flags(condition));
+    lea(sized_reg(rcx, size), ptr[rcx - 1]);
+    Label over;
+    auto taken = std::make_shared<Label>();
+    jrcxz(over);
+    if (plain)
+        jmp(*taken, T_NEAR);
+    else if (condition == 4)
+        je(*taken, T_NEAR);
+    else
+        jne(*taken, T_NEAR);
+    L(over);
+    jump_later(taken, op(s.at.back()).imm);
     return true;
 }
 

@@ -83,40 +83,74 @@ void Emitter::emit_shift(Value v) {
 
 void Emitter::emit_double_shift(Value v) {
     const Op& o = op(v);
-    if (o.size < 2) not_native();
     const bool constant = loc_[o.c].kind == Loc::kConstant;
     const unsigned count = static_cast<unsigned>(loc_[o.c].imm & (o.size == 3 ? 63 : 31));
     if ((constant && count == 0) || (!constant && !is_gpr(o.c, cpu::kRcx)) || !o.writes)
         not_native();
+    // Beyond 16, the host may do anything.
+    if (o.size == 1 && (!constant || count > 16)) not_native();
     FlagRecipe r;
     const bool needed = needed_after(v);
-    begin_recipe(v, r);
     Value put = kNoValue;
-    const int target = put_target(v, put);
-    if (target < 0 || host_of(static_cast<unsigned>(target)) < 0 ||
-        !is_gpr(o.a, static_cast<unsigned>(target)) || target == cpu::kRcx)
-        not_native();
-    const Reg64 second = in_register(o.b, o.size);
+    if (!constant && put_target(v, put) == cpu::kRcx && needed) not_native();
+    begin_recipe(v, r);
+    const Destination d = destination(v, {o.a, o.b});
+    const Reg64 second = in_register(o.b, o.size);  // if there is a scratch register left
+    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+    const bool there = (d.guest >= 0 && is_gpr(o.a, static_cast<unsigned>(d.guest))) ||
+                       (loc_[o.a].kind == Loc::kScratch && loc_[o.a].n == d.scratch);
+    if (!there) {
+        if (d.guest == cpu::kRcx && !constant) not_native();
+        move_to(d.reg, o.a, o.size);
+    }
     if (needed) {
-        store_slot(slot_a(), in_register(o.a, o.size));
+        store_slot(slot_a(), d.reg);
         store_slot(slot_a() + 1, second);
         r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
         r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
-        if (!constant) {
-            r.c = {Source::kRegister, 8, 0};
-        } else {
-            r.c = {Source::kConstant, 0, count};
-        }
+        r.c = constant ? Source{Source::kConstant, 0, count}
+                       : Source{Source::kRegister, cpu::kRcx * 8, 0};
     }
-    before_write(static_cast<unsigned>(target));
-    const Reg64 d(host_of(static_cast<unsigned>(target)));
-    const Reg x = sized_reg(d, o.size), y = sized_reg(second, o.size);
+    const Reg x = sized_reg(d.reg, o.size), y = sized_reg(second, o.size);
     if (o.code == Code::shld)
         constant ? shld(x, y, static_cast<u8>(count)) : shld(x, y, cl);
     else
         constant ? shrd(x, y, static_cast<u8>(count)) : shrd(x, y, cl);
-    loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
-    set_recipe(r, v, constant ? cpu::kCcSf | cpu::kCcZf | cpu::kCcPf | cpu::kCcCf : 0);
+    finish(v, d);
+    const Cc exact =
+        cpu::kCcSf | cpu::kCcZf | cpu::kCcPf | cpu::kCcCf | (count == 1 ? cpu::kCcOf : Cc{0});
+    set_recipe(r, v, constant ? exact : Cc{0});
+}
+
+// RCL, RCR. What they put into CF is kept by itself; OF follows from it and the result.
+void Emitter::emit_rotate_carry(Value v) {
+    const Op& o = op(v);
+    if (loc_[o.b].kind != Loc::kConstant) not_native();
+    const unsigned count = static_cast<unsigned>(loc_[o.b].imm & (o.size == 3 ? 63 : 31));
+    if (count == 0 || (o.size < 2 && count % ((8u << o.size) + 1) == 0) || !o.writes) not_native();
+    Value put = kNoValue;
+    if (const int target = put_target(v, put); target >= 0)
+        before_write(static_cast<unsigned>(target));
+    need_host_flags(cpu::kCcCf);
+    constexpr Cc kCfOf = cpu::kCcCf | cpu::kCcOf;
+    const Cc others = host_flags_ & ~kCfOf;
+    const bool needed = needed_after(v);
+    FlagRecipe r;
+    begin_recipe(v, r);
+    const Destination d = destination(v, {o.a});
+    const bool there =
+        (d.guest >= 0 && is_gpr(o.a, static_cast<unsigned>(d.guest)) && !(loc_[o.a].n & 7)) ||
+        (loc_[o.a].kind == Loc::kScratch && loc_[o.a].n == d.scratch);
+    if (!there) move_to(d.reg, o.a, o.size);
+    const Reg x = sized_reg(d.reg, o.size);
+    o.code == Code::rcl ? rcl(x, static_cast<int>(count)) : rcr(x, static_cast<int>(count));
+    finish(v, d);
+    if (needed) {
+        setb(byte[state(&cpu_.translated.flag_slots[slot_a() + 1])]);
+        r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
+        r.result = keep(v, o.size, slot_a());
+    }
+    set_recipe(r, v, others | (count == 1 ? kCfOf : cpu::kCcCf));
 }
 
 }  // namespace rm::jit::x64

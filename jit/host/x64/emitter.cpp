@@ -96,10 +96,9 @@ void Emitter::emit_instruction(Value first, Value end) {
     for (Value v = first + 1; v < end; ++v)
         if (leaves(op(v))) flush_x87_note();
     for (Value v = first + 1; v < end; ++v)
-        if (ir::info(op(v).code).result == ir::Kind::X || op(v).code == Code::put_xmm ||
-            op(v).code == Code::store_vec || op(v).code == Code::fp_compare ||
-            op(v).code == Code::fp_to_int) {
-            if (!vectors_ready_) {
+        if (const bool xmm = ir::info(op(v).code).result == ir::Kind::X;
+            xmm || op(v).code == Code::crc32) {
+            if (!vectors_ready_ && xmm) {
                 Label live;
                 clobber_flags();
                 cmp(sized(state(&cpu_.translated.vector_live), 2), 0);
@@ -111,9 +110,12 @@ void Emitter::emit_instruction(Value first, Value end) {
                 vectors_ready_ = true;
             }
             now_ = first;
-            for (Value w = first + 1; w < end; ++w)
+            Value own = end;  // without the jump behind the block's last instruction
+            while (leaves(op(own - 1))) --own;
+            for (Value w = first + 1; w < own; ++w)
                 if (op(w).code == Code::get || op(w).code == Code::constant) emit(w);
-            if (!emit_vector(*this, ir_, static_cast<Value>(first + 1), end)) not_native();
+            if (!emit_vector(*this, ir_, static_cast<Value>(first + 1), own)) not_native();
+            for (now_ = own; now_ < end && !left_; ++now_) emit(now_);
             return;
         }
     // Flags that the instruction keeps a part of: known before the scratch registers are in use.
@@ -123,6 +125,14 @@ void Emitter::emit_instruction(Value first, Value end) {
         if (flags_.kind == Flags::kInherited ||
             (flags_.kind == Flags::kRecipe && flags_.recipe.keeps &&
              (flags_.recipe.writes & ~replaced)))
+            resolve_to_memory();
+    }
+    // A carry read after an access, whose check needs the host's flags.
+    bool access = false;
+    for (Value v = first + 1; v < end; ++v) {
+        access |= faults(op(v));
+        const Code c = op(v).code;
+        if (access && (c == Code::adc || c == Code::sbb || c == Code::rcl || c == Code::rcr))
             resolve_to_memory();
     }
     if (emit_pattern(static_cast<Value>(first + 1), end)) return;
@@ -174,6 +184,8 @@ void Emitter::emit(Value v) {
         case Code::sar:
         case Code::rol:
         case Code::ror: emit_shift(v); break;
+        case Code::rcl:
+        case Code::rcr: emit_rotate_carry(v); break;
         case Code::shld:
         case Code::shrd: emit_double_shift(v); break;
         case Code::mul:
@@ -388,8 +400,13 @@ void Emitter::with_source(Value v, unsigned size, const std::function<void(const
             const unsigned guest = l.n >> 3;
             const int host = host_of(guest);
             if (l.n & 7) {
-                if (!high || host < 0 || host > 3 || size != 0) not_native();
-                return f(Reg8(host + 4));
+                if (host < 0 || host > 3 || size != 0) not_native();
+                if (high) return f(Reg8(host + 4));
+                const unsigned n = take_scratch(v);
+                load_high_byte(scratch_reg(n), static_cast<unsigned>(host));
+                f(scratch_reg(n).cvt8());
+                release(n);
+                return;
             }
             if (host >= 0) return f(sized_reg(Reg64(host), size));
             return f(sized(gpr_home(guest), size));
@@ -399,6 +416,14 @@ void Emitter::with_source(Value v, unsigned size, const std::function<void(const
         case Loc::kSpill: return f(sized(state(&cpu_.translated.spill[l.n]), size));
         default: not_native();
     }
+}
+
+// AH..BH to a register that only instructions with a REX prefix can name. Keeps the flags.
+void Emitter::load_high_byte(const Reg64& to, unsigned host) {
+    const Reg8 low(static_cast<int>(host)), high(static_cast<int>(host) + 4);
+    xchg(low, high);
+    movzx(to.cvt32(), low);
+    xchg(low, high);
 }
 
 void Emitter::move_constant(const Reg64& to, unsigned size, u64 c) {
@@ -425,7 +450,6 @@ void Emitter::move_to(const Reg64& to, Value v, unsigned size) {
 
 Reg64 Emitter::in_register(Value v, unsigned size) {
     const Loc l = loc_[v];
-    if (l.kind == Loc::kGpr && (l.n & 7)) not_native();
     if (l.kind == Loc::kScratch) return scratch_reg(l.n);
     if (l.kind == Loc::kGpr && !(l.n & 7) && host_of(l.n >> 3) >= 0)
         return Reg64(host_of(l.n >> 3));
@@ -436,6 +460,8 @@ Reg64 Emitter::in_register(Value v, unsigned size) {
     const unsigned n = take_scratch(v);
     if (l.kind == Loc::kConstant) {
         mov(scratch_reg(n), l.imm);
+    } else if (l.kind == Loc::kGpr && (l.n & 7)) {
+        load_high_byte(scratch_reg(n), static_cast<unsigned>(host_of(l.n >> 3)));
     } else if (size < 2) {
         with_source(v, size, [&](const Operand& s) { movzx(scratch_reg(n).cvt32(), s); });
     } else {
@@ -450,8 +476,10 @@ void Emitter::write_gpr(u8 offset, unsigned size, const Reg64& from) {
     const int host = host_of(guest);
     before_write(guest);
     if (offset & 7) {
-        if (host < 0 || host > 3 || from.getIdx() > 3) not_native();
-        mov(Reg8(host + 4), from.cvt8());
+        if (host < 0 || host > 3 || from.getIdx() == host) not_native();
+        xchg(Reg8(host), Reg8(host + 4));
+        mov(Reg8(host), from.cvt8());
+        xchg(Reg8(host), Reg8(host + 4));
     } else if (host >= 0) {
         mov(sized_reg(Reg64(host), size), sized_reg(from, size));
     } else if (size == 2) {  // zero-extends; the register itself may hold more
@@ -487,14 +515,17 @@ void Emitter::emit_put(Value v) {
     const bool byte_high = o.n & 7;
     if (byte_high) {
         if (host < 0 || host > 3) not_native();
+        materialize_place();
         before_write(guest);
         with_source(
             o.a, 0,
             [&](const Operand& s) {
-                if (s.isREG() && (s.getIdx() > 7 || static_cast<const Reg&>(s).isExt8bit()))
-                    not_native();
-                if (s.isMEM()) not_native();
-                mov(Reg8(host + 4), s);
+                if (s.isREG() && s.getIdx() < 8 && !static_cast<const Reg&>(s).isExt8bit())
+                    return mov(Reg8(host + 4), s);
+                // No encoding has AH..BH and a REX prefix.
+                xchg(Reg8(host), Reg8(host + 4));
+                mov(Reg8(host), s);
+                xchg(Reg8(host), Reg8(host + 4));
             },
             [&](u64 c) { mov(Reg8(host + 4), static_cast<u32>(c & 0xFF)); }, true);
         return;

@@ -69,7 +69,8 @@ public:
     // Checks the access of `bytes` at IR address op `a`; afterwards r11 is part of the returned
     // host address (as a RegExp) and r12 is free. alignment: address bits that must be zero, else
     // the instruction is interpreted.
-    Xbyak::RegExp checked(ir::Value a, unsigned bytes, bool write, unsigned alignment = 0);
+    Xbyak::RegExp checked(ir::Value a, unsigned bytes, bool write, unsigned alignment = 0,
+                          ir::Value stored = ir::kNoValue);
     static Xbyak::Address sized(const Xbyak::RegExp& e, unsigned size) {
         return Xbyak::Address(8u << size, false, e);
     }
@@ -112,6 +113,8 @@ private:
     void emit_compare(ir::Value v);
     void emit_shift(ir::Value v);
     void emit_double_shift(ir::Value v);
+    void emit_rotate_carry(ir::Value v);
+    void divide_byte(ir::Value v, ir::Value high);
     void emit_multiply(ir::Value v);
     void emit_divide(ir::Value v);
     void emit_scan(ir::Value v);
@@ -120,6 +123,8 @@ private:
     void emit_put(ir::Value v);
     void emit_put_if(ir::Value v);
     void emit_store(ir::Value v);
+    void emit_store_to(ir::Value v, const Xbyak::RegExp& host);
+    void put_stored(const Loc& value);
     void emit_commit(ir::Value v);
     void emit_select(ir::Value v);
     void emit_equal(ir::Value v);
@@ -135,6 +140,11 @@ private:
     void emit_jump_if(ir::Value v);
     bool match_exchange_add(ir::Value first, ir::Value end);
     bool match_compare_exchange(ir::Value first, ir::Value end);
+    bool match_compare_exchange_register(ir::Value first, ir::Value end);
+    bool match_bit_test(ir::Value first, ir::Value end);
+    bool match_loop(ir::Value first, ir::Value end);
+    void load_word_of_bit(const Xbyak::Reg64& to, const ir::Op& offset);
+    void jump_later(const std::shared_ptr<Xbyak::Label>& taken, u64 target);
 
     // --- x87.cpp ---
     // The x87 instruction whose address and opcode CpuState does not hold yet, and the segment of
@@ -163,6 +173,7 @@ private:
     bool without_rex(ir::Value v) const;
     int last_use(ir::Value v) const { return last_[v]; }
     int put_target(ir::Value v, ir::Value& put) const;
+    int high_target(ir::Value v) const;
     Destination destination(ir::Value v, std::initializer_list<ir::Value> operands);
     void finish(ir::Value v, const Destination& d);
     unsigned take_scratch(ir::Value user, int keep = -1);
@@ -174,6 +185,7 @@ private:
     void protect_place(unsigned guest);
     void drop_dead(ir::Value now);
     void move_to(const Xbyak::Reg64& to, ir::Value v, unsigned size);
+    void load_high_byte(const Xbyak::Reg64& to, unsigned host);
     void move_constant(const Xbyak::Reg64& to, unsigned size, u64 c);
     // A constant as an immediate of its size: sign-extended.
     static u64 extended(u64 v, unsigned size) {
@@ -232,6 +244,7 @@ private:
     std::vector<std::function<void()>> cold_;
     std::vector<std::unique_ptr<Xbyak::Label>> slow_labels_;
     Xbyak::Label* slow_of_insn_ = nullptr;
+    std::shared_ptr<Xbyak::Label> stored_;  // behind the store being emitted
     bool left_ = false;
     bool target_ready_ = false;  // r11 = key, r12 = table offset of the checked target
     bool vectors_ready_ = false;

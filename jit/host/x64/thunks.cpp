@@ -140,10 +140,10 @@ private:
         mov(rax, reinterpret_cast<u64>(callbacks_.touch));
         call(rax);
         L(after);
-        test(al, al);
+        cmp(eax, 1);  // equal: try again; below: refused; above: done
         lea(rsp, ptr[rsp + 8]);
         for (int n = 7; n >= 0; --n) pop(kept[n]);
-        jz(refused);
+        jb(refused);
         ret();
         L(refused);
         add(rsp, 8);

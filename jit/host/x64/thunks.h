@@ -11,8 +11,9 @@ namespace rm::jit::x64 {
 
 // The C++ side, called with the point's number.
 struct Callbacks {
-    // Access at `va`: true = the TLB has it now. Otherwise nothing has changed.
-    bool (*touch)(cpu::Cpu*, u64 va, u32 point);
+    // Access at `va`: 1 = the TLB has it now; 2 = it was a store, and it is done; 0: it is the
+    // interpreter's, nothing has changed.
+    u32 (*touch)(cpu::Cpu*, u64 va, u32 point);
     // Interprets one instruction; state is in CpuState. True: go on behind it; false: leave, all
     // done.
     bool (*interpret)(cpu::Cpu*, u32 point);

@@ -81,6 +81,7 @@ public:
             c.movzx(c.ecx, c.word[image + 8]);
             c.mov(c.word[state + 8], c.cx);
         });
+        pointers();
         c.pop(c.rcx);
         c.pop(c.rax);
         c.L(none);
@@ -88,6 +89,28 @@ public:
     }
 
 private:
+    // What Emitter::store_x87_note() has left to do.
+    void pointers() {
+        const cpu::TranslatorState& t = cpu_.translated;
+        Label no_opcode, no_segment;
+        c.mov(c.eax, c.dword[at(&t.x87_opcode)]);
+        c.test(c.eax, c.eax);
+        c.jz(no_opcode);
+        c.mov(c.word[at(&cpu_.fpu.fop)], c.ax);
+        c.movzx(c.eax, c.word[at(&cpu_.seg[cpu::kCs].selector)]);
+        c.mov(c.word[at(&cpu_.fpu.fcs)], c.ax);
+        c.mov(c.dword[at(&t.x87_opcode)], 0);
+        c.L(no_opcode);
+        c.mov(c.eax, c.dword[at(&t.x87_segment)]);
+        c.test(c.eax, c.eax);
+        c.jz(no_segment);
+        constexpr int kStride = static_cast<int>(sizeof(cpu::Segment));
+        c.imul(c.eax, c.eax, kStride);
+        c.movzx(c.eax, c.word[at(&cpu_.seg[0].selector) + c.rax - kStride]);
+        c.mov(c.word[at(&cpu_.fpu.fds)], c.ax);
+        c.mov(c.dword[at(&t.x87_segment)], 0);
+        c.L(no_segment);
+    }
     RegExp at(const void* member) const {
         return c.r13 + static_cast<int>(static_cast<const u8*>(member) -
                                         reinterpret_cast<const u8*>(&cpu_));
@@ -169,23 +192,23 @@ void Emitter::before_interp_x87(const Insn& i) {
 }
 
 // The pointers of the last x87 instruction (SDM 1 8.1.8) are written where somebody may look at
-// them, but FDP at once, as its registers may change. Changes r11, no flags.
+// them, but FDP at once, as its registers may change; the selectors when the unit is retired: no
+// instruction that changes one runs before. Changes r11, no flags.
 void Emitter::store_x87_note(const X87Note& note) {
-    const FpuState& f = cpu_.fpu;
+    const cpu::TranslatorState& t = cpu_.translated;
     if (note.insn >= 0) {
         const Insn& i = block_.insns[note.insn];
-        const u64 mask = block_.mode.code64() ? ~u64{0} : 0xFFFFFFFF;
-        mov(r11, (block_.rip + i.offset) & mask);
-        mov(sized(state(&f.fip), 3), r11);
-        mov(r11d, static_cast<u32>(i.imm & 0x7FF));
-        mov(sized(state(&f.fop), 1), r11w);
-        movzx(r11d, sized(state(&cpu_.seg[cpu::kCs].selector), 1));
-        mov(sized(state(&f.fcs), 1), r11w);
+        const u64 rip = (block_.rip + i.offset) & (block_.mode.code64() ? ~u64{0} : 0xFFFFFFFF);
+        if (fits32(rip)) {
+            mov(sized(state(&cpu_.fpu.fip), 3), static_cast<u32>(rip));
+        } else {
+            mov(r11, rip);
+            mov(sized(state(&cpu_.fpu.fip), 3), r11);
+        }
+        const u32 opcode = static_cast<u32>(i.imm & 0x7FF);
+        mov(sized(state(&t.x87_opcode), 2), opcode | cpu::TranslatorState::kX87Noted);
     }
-    if (note.segment >= 0) {
-        movzx(r11d, sized(state(&cpu_.seg[note.segment].selector), 1));
-        mov(sized(state(&f.fds), 1), r11w);
-    }
+    if (note.segment >= 0) mov(sized(state(&t.x87_segment), 2), static_cast<u32>(note.segment) + 1);
 }
 
 void Emitter::flush_x87_note() {
