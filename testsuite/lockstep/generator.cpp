@@ -83,10 +83,22 @@ void Generator::fill_rows(Kind kind) {
     }
 }
 
-void Generator::only(const std::string& row) {
-    for (Rows& r : rows_)
-        for (auto* list : {&r.integer, &r.vector, &r.others})
-            std::erase_if(*list, [&](u16 n) { return cpu::instruction_rows()[n].name != row; });
+bool Generator::only(const std::string& row) {
+    bool any = false;
+    for (Rows& r : rows_) {
+        if (row == "integer") {
+            r.vector.clear(), r.others.clear();
+            // The x87's mnemonics, and no others, begin with F.
+            std::erase_if(r.integer,
+                          [&](u16 n) { return cpu::instruction_rows()[n].name[0] == 'F'; });
+        } else if (row == "vector")
+            r.integer.clear(), r.others.clear();
+        else
+            for (auto* list : {&r.integer, &r.vector, &r.others})
+                std::erase_if(*list, [&](u16 n) { return cpu::instruction_rows()[n].name != row; });
+        any |= !r.empty();
+    }
+    return any;
 }
 
 Sequence Generator::make(u64 index) {
@@ -96,6 +108,7 @@ Sequence Generator::make(u64 index) {
     sequence_.index = index;
     const unsigned kind = static_cast<unsigned>(random_.below(100));
     sequence_.kind = kind < 60 ? Kind::k64 : kind < 80 ? Kind::kCompat : Kind::kLegacy;
+    for (unsigned k = 0; rows().empty(); ++k) sequence_.kind = static_cast<Kind>(k);
     // Few changes of vendor: each has machines of its own.
     sequence_.vendor = (index >> 8) & 1 ? cpu::Vendor::kAmd : cpu::Vendor::kIntel;
     sequence_.cpl = random_.percent(70) ? 3 : 0;

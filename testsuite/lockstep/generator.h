@@ -17,14 +17,16 @@ public:
     explicit Generator(u64 seed);
     // Sequence number `index`: the same for the same seed, whatever was made before.
     Sequence make(u64 index);
-    // Restricts the sequences to rows of one name.
-    void only(const std::string& row);
+    // Restricts the sequences to rows of one name, or to "integer" or "vector" rows. False: there
+    // is none.
+    bool only(const std::string& row);
 
 private:
     using Template = native::Template;
     struct Rows {  // of one kind of code
         std::unique_ptr<native::Encodings> encodings;
         std::vector<u16> integer, vector, others;
+        bool empty() const { return integer.empty() && vector.empty() && others.empty(); }
     };
     // What a register is for in this sequence.
     enum class Role : u8 { kValue, kPointer, kIndex, kStack };

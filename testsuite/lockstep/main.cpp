@@ -26,7 +26,10 @@ struct Options {
 class Lockstep {
 public:
     explicit Lockstep(const Options& o) : options_(o), generator_(o.seed) {
-        if (!o.row.empty()) generator_.only(o.row);
+        if (!o.row.empty() && !generator_.only(o.row)) {
+            std::fprintf(stderr, "lockstep: no row \"%s\"\n", o.row.c_str());
+            std::exit(2);
+        }
         for (const std::string& name : o.engines) engines_.push_back(make_engine(name));
     }
 
@@ -154,10 +157,11 @@ private:
 };
 
 int usage() {
-    std::fprintf(stderr,
-                 "usage: lockstep [--count N] [--seed S] [--first N] [--row NAME] [--show]\n"
-                 "                [--engines NAME,NAME...]   the first one is the reference\n"
-                 "engines:");
+    std::fprintf(
+        stderr,
+        "usage: lockstep [--count N] [--seed S] [--first N] [--row NAME|integer|vector] [--show]\n"
+        "                [--engines NAME,NAME...]   the first one is the reference\n"
+        "engines:");
     for (const std::string& name : engine_names()) std::fprintf(stderr, " %s", name.c_str());
     std::fprintf(stderr, "\n");
     return 2;
