@@ -34,6 +34,21 @@ bool undisturbed(const Cpu& cpu) {
 
 Translator& self(Cpu* cpu) { return *static_cast<Translator*>(cpu->translated.engine); }
 
+// The x87 pointers' selectors, before an instruction that may change segments (by an event, too)
+// runs while the unit is in the host's registers.
+void settle_x87_pointers(Cpu& cpu) {
+    cpu::TranslatorState& t = cpu.translated;
+    if (t.x87_opcode) {
+        cpu.fpu.fop = static_cast<u16>(t.x87_opcode);
+        cpu.fpu.fcs = cpu.seg[cpu::kCs].selector;
+        t.x87_opcode = 0;
+    }
+    if (t.x87_segment) {
+        cpu.fpu.fds = cpu.seg[t.x87_segment - 1].selector;
+        t.x87_segment = 0;
+    }
+}
+
 void put32(u8* at, i64 value) {
     const i32 v = static_cast<i32>(value);
     std::memcpy(at, &v, 4);
@@ -377,6 +392,7 @@ bool Translator::interpret(u32 number) {
     cpu_.ip = &insn;
     const cpu::Insn* const end = block.insns + block.count;
     cpu_.ip_end = end;
+    settle_x87_pointers(cpu_);
     const Step step = insn.fn(cpu_, insn);
     if (step == Step::kNext && &insn + 1 < end && cpu_.ip_end == end && generation == generation_)
         [[likely]] {

@@ -192,8 +192,8 @@ void Emitter::before_interp_x87(const Insn& i) {
 }
 
 // The pointers of the last x87 instruction (SDM 1 8.1.8) are written where somebody may look at
-// them, but FDP at once, as its registers may change; the selectors when the unit is retired: no
-// instruction that changes one runs before. Changes r11, no flags.
+// them, but FDP at once, as its registers may change; the selectors when the unit is retired or
+// the interpreter is called: no instruction that changes one runs before. Changes r11, no flags.
 void Emitter::store_x87_note(const X87Note& note) {
     const cpu::TranslatorState& t = cpu_.translated;
     if (note.insn >= 0) {
