@@ -212,7 +212,13 @@ Translator::Translation* Translator::translate(Block& block) {
     std::vector<bool> interpret(block.count, false);
     std::size_t bytes = 0;
     const std::size_t first_point = points_.size();
-    while (!emit(block, interpret, bytes)) ++statistics_.retries;
+    for (unsigned tries = 0; !emit(block, interpret, bytes); ++statistics_.retries) {
+        // Each refusal names another instruction; one that keeps coming back is a block for the
+        // interpreter.
+        if (++tries <= block.count) continue;
+        bytes = 0;
+        break;
+    }
     if (bytes == 0) {
         points_.resize(first_point);
         block.runs = kNeverHot;

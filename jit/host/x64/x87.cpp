@@ -200,7 +200,7 @@ void Emitter::store_x87_note(const X87Note& note) {
         const Insn& i = block_.insns[note.insn];
         const u64 rip = (block_.rip + i.offset) & (block_.mode.code64() ? ~u64{0} : 0xFFFFFFFF);
         if (fits32(rip)) {
-            mov(sized(state(&cpu_.fpu.fip), 3), static_cast<u32>(rip));
+            mov(sized(state(&cpu_.fpu.fip), 3), rip);
         } else {
             mov(r11, rip);
             mov(sized(state(&cpu_.fpu.fip), 3), r11);
