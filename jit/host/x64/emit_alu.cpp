@@ -75,6 +75,52 @@ void Emitter::emit_compare(Value v) {
     set_recipe(r, v, exact_flags(o.code));
 }
 
+void Emitter::operate(Code code, const Operand& to, const Operand& s) {
+    switch (code) {
+        case Code::add: add(to, s); break;
+        case Code::sub: sub(to, s); break;
+        case Code::adc: adc(to, s); break;
+        case Code::sbb: sbb(to, s); break;
+        case Code::and_: and_(to, s); break;
+        case Code::or_: or_(to, s); break;
+        default: xor_(to, s); break;
+    }
+}
+
+// step: the constant is 1 and CF stays as it is.
+void Emitter::operate(Code code, const Operand& to, u32 k, bool step) {
+    switch (code) {
+        case Code::add: step ? inc(to) : add(to, k); break;
+        case Code::sub: step ? dec(to) : sub(to, k); break;
+        case Code::adc: adc(to, k); break;
+        case Code::sbb: sbb(to, k); break;
+        case Code::and_: and_(to, k); break;
+        case Code::or_: or_(to, k); break;
+        default: xor_(to, k); break;
+    }
+}
+
+// Where a op b is computed, with a there already.
+Emitter::Destination Emitter::to_destination(Value v, Value a, Value b) {
+    const Op& o = op(v);
+    const Destination d = destination(v, {a, b});
+    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+    const bool a_there = (loc_[a].kind == Loc::kGpr && d.guest >= 0 && !(loc_[a].n & 7) &&
+                          is_gpr(a, static_cast<unsigned>(d.guest))) ||
+                         (loc_[a].kind == Loc::kScratch && loc_[a].n == d.scratch);
+    if (!a_there) {
+        // The move must not destroy b.
+        if (loc_[b].kind == Loc::kPlace && d.scratch == 0) not_native();
+        if (d.guest >= 0 && is_gpr(b, static_cast<unsigned>(d.guest))) not_native();
+        if (o.size < 2 && d.guest < 0 && loc_[a].kind != Loc::kConstant && !(loc_[a].n & 7) &&
+            loc_[a].kind != Loc::kScratch)
+            with_source(a, o.size, [&](const Operand& s) { movzx(d.reg.cvt32(), s); });
+        else
+            move_to(d.reg, a, o.size);
+    }
+    return d;
+}
+
 void Emitter::emit_binary(Value v) {
     const Op& o = op(v);
     if (uses_[v] == 0 && o.writes == cpu::kCcAll && (o.code == Code::sub || o.code == Code::and_))
@@ -153,50 +199,30 @@ void Emitter::emit_binary(Value v) {
             r.a = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
         }
     }
-    const Destination d = destination(v, {a, b});
-    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
-    const bool a_there = (loc_[a].kind == Loc::kGpr && d.guest >= 0 && !(loc_[a].n & 7) &&
-                          is_gpr(a, static_cast<unsigned>(d.guest))) ||
-                         (loc_[a].kind == Loc::kScratch && loc_[a].n == d.scratch);
-    if (!a_there) {
-        // The move must not destroy b.
-        if (loc_[b].kind == Loc::kPlace && d.scratch == 0) not_native();
-        if (d.guest >= 0 && is_gpr(b, static_cast<unsigned>(d.guest))) not_native();
-        if (o.size < 2 && d.guest < 0 && loc_[a].kind != Loc::kConstant && !(loc_[a].n & 7) &&
-            loc_[a].kind != Loc::kScratch)
-            with_source(a, o.size, [&](const Operand& s) { movzx(d.reg.cvt32(), s); });
-        else
-            move_to(d.reg, a, o.size);
-    }
-    const Reg x = sized_reg(d.reg, o.size);
-    auto with_operand = [&](const Operand& s) {
-        switch (o.code) {
-            case Code::add: add(x, s); break;
-            case Code::sub: sub(x, s); break;
-            case Code::adc: adc(x, s); break;
-            case Code::sbb: sbb(x, s); break;
-            case Code::and_: and_(x, s); break;
-            case Code::or_: or_(x, s); break;
-            default: xor_(x, s); break;
-        }
-    };
-    auto with_constant = [&](u64 c) {
-        const u32 k = static_cast<u32>(c);
-        // INC and DEC keep CF.
-        const bool keeps_carry = flags && !(o.writes & cpu::kCcCf);
-        switch (o.code) {
-            case Code::add: keeps_carry ? inc(x) : add(x, k); break;
-            case Code::sub: keeps_carry ? dec(x) : sub(x, k); break;
-            case Code::adc: adc(x, k); break;
-            case Code::sbb: sbb(x, k); break;
-            case Code::and_: and_(x, k); break;
-            case Code::or_: or_(x, k); break;
-            default: xor_(x, k); break;
-        }
-    };
+    // A whole register that lives in memory: there.
+    const bool home = o.size == 3 && target >= 0 && host_of(static_cast<unsigned>(target)) < 0 &&
+                      is_gpr(a, static_cast<unsigned>(target));
+    const bool step = flags && !(o.writes & cpu::kCcCf);  // INC and DEC keep CF
     const Cc carry_before = host_flags_ & cpu::kCcCf;
-    with_source(b, o.size, with_operand, with_constant, d.guest >= 0 && d.reg.getIdx() < 4);
-    finish(v, d);
+    Destination d{r12};
+    if (home) {
+        before_write(static_cast<unsigned>(target));
+        const Address to = sized(gpr_home(static_cast<unsigned>(target)), 3);
+        const Loc l = loc_[b];
+        if (l.kind == Loc::kConstant && fits32(l.imm))
+            operate(o.code, to, static_cast<u32>(l.imm), step);
+        else
+            operate(o.code, to, in_register(b, 3));
+        loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
+    } else {
+        d = to_destination(v, a, b);
+        const Reg x = sized_reg(d.reg, o.size);
+        with_source(
+            b, o.size, [&](const Operand& s) { operate(o.code, x, s); },
+            [&](u64 c) { operate(o.code, x, static_cast<u32>(c), step); },
+            d.guest >= 0 && d.reg.getIdx() < 4);
+        finish(v, d);
+    }
     if (!flags) return clobber_flags();
     if (needed) {
         if (is_logic(o.code)) {
@@ -211,11 +237,9 @@ void Emitter::emit_binary(Value v) {
             if (!keeps_a) r.b = keep(b, o.size, slot_a() + 1);
         }
     }
-    const bool keeps_carry = !(o.writes & cpu::kCcCf);
     const bool store = needed && carry && r.result.kind == Source::kNone;
     if (store) r.a = r.b = {};
-    set_recipe(r, v,
-               keeps_carry ? (cpu::kCcAll & ~cpu::kCcCf) | carry_before : exact_flags(o.code));
+    set_recipe(r, v, step ? (cpu::kCcAll & ~cpu::kCcCf) | carry_before : exact_flags(o.code));
     if (store && !store_host_flags()) not_native();
 }
 

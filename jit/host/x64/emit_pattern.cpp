@@ -15,9 +15,9 @@ bool Emitter::emit_pattern(Value first, Value end) {
     const bool leaving = op(end - 1).code == Code::jump_to;  // the block's last instruction
     const Value last = static_cast<Value>(end - (leaving ? 1 : 0));
     if (first >= last) return false;
-    if (!match_exchange_add(first, last) && !match_compare_exchange(first, last) &&
-        !match_compare_exchange_register(first, last) && !match_bit_test(first, last) &&
-        !match_loop(first, last))
+    if (!match_memory_operation(first, last) && !match_exchange_add(first, last) &&
+        !match_compare_exchange(first, last) && !match_compare_exchange_register(first, last) &&
+        !match_bit_test(first, last) && !match_loop(first, last))
         return false;
     if (leaving) {
         scratch_[0] = scratch_[1] = kNoValue;
@@ -44,6 +44,60 @@ struct Shape {
     }
 };
 }  // namespace
+
+// ADD, OR, ADC, SBB, AND, SUB, XOR, INC, DEC [m], r or immediate.
+bool Emitter::match_memory_operation(Value first, Value end) {
+    const Shape s(ir_, first, end);
+    if (s.at.size() != 4 || op(s.at[0]).code != Code::address || op(s.at[1]).code != Code::rmw ||
+        op(s.at[3]).code != Code::commit)
+        return false;
+    const Op &rmw = op(s.at[1]), &o = op(s.at[2]);
+    const Value v = s.at[2];
+    const bool carry = o.code == Code::adc || o.code == Code::sbb;
+    const bool logic = o.code == Code::and_ || o.code == Code::or_ || o.code == Code::xor_;
+    if (!carry && !logic && o.code != Code::add && o.code != Code::sub) return false;
+    if (o.a != s.at[1] || op(s.at[3]).b != v || !o.writes) return false;
+    if (op(o.b).code != Code::get && op(o.b).code != Code::constant) return false;
+    for (Value w = first; w < end; ++w)
+        if (op(w).code == Code::get || op(w).code == Code::constant) emit(w);
+    now_ = s.at[1];
+    const Address to = sized(checked(rmw.a, 1u << rmw.size, true), rmw.size);
+    // The source, if it is not where the instruction can take it: in r12.
+    const Loc l = loc_[o.b];
+    const bool constant = l.kind == Loc::kConstant && (o.size < 3 || fits32(l.imm));
+    Reg64 source = r12;
+    if (carry) need_host_flags(cpu::kCcCf);
+    if (!constant) {
+        const int host = l.kind == Loc::kGpr ? host_of(l.n >> 3) : -1;
+        if (l.kind == Loc::kConstant)
+            mov(r12, l.imm);
+        else if (l.n & 7)
+            load_high_byte(r12, static_cast<unsigned>(host));
+        else if (host >= 0)
+            source = Reg64(host);
+        else
+            mov(r12, sized(gpr_home(l.n >> 3), 3));
+    }
+    const bool needed = needed_after(v), step = !(o.writes & cpu::kCcCf);
+    FlagRecipe r;
+    begin_recipe(v, r);
+    if (constant)
+        operate(o.code, to, static_cast<u32>(extended(l.imm, o.size)), step);
+    else
+        operate(o.code, to, sized_reg(source, o.size));
+    if (needed && !carry) {
+        if (!logic) r.b = keep(o.b, o.size, slot_a() + 1);
+        mov(sized_reg(r12, o.size), to);
+        store_slot(slot_a(), r12);
+        r.result = {Source::kSlot, static_cast<u8>(slot_a()), 0};
+    }
+    const Cc exact = logic  ? cpu::kCcAll & ~cpu::kCcAf
+                     : step ? cpu::kCcAll & ~cpu::kCcCf
+                            : Cc{cpu::kCcAll};
+    set_recipe(r, v, exact);
+    if (needed && carry && !store_host_flags()) not_native();
+    return true;
+}
 
 // XADD [m], r.
 bool Emitter::match_exchange_add(Value first, Value end) {

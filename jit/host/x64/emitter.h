@@ -111,6 +111,8 @@ private:
     void emit(ir::Value v);
     void emit_binary(ir::Value v);
     void emit_compare(ir::Value v);
+    void operate(ir::Code code, const Xbyak::Operand& to, const Xbyak::Operand& s);
+    void operate(ir::Code code, const Xbyak::Operand& to, u32 k, bool step);
     void emit_shift(ir::Value v);
     void emit_double_shift(ir::Value v);
     void emit_rotate_carry(ir::Value v);
@@ -138,6 +140,7 @@ private:
     void emit_jump(ir::Value v);
     void emit_exit(u64 target);
     void emit_jump_if(ir::Value v);
+    bool match_memory_operation(ir::Value first, ir::Value end);
     bool match_exchange_add(ir::Value first, ir::Value end);
     bool match_compare_exchange(ir::Value first, ir::Value end);
     bool match_compare_exchange_register(ir::Value first, ir::Value end);
@@ -175,6 +178,7 @@ private:
     int put_target(ir::Value v, ir::Value& put) const;
     int high_target(ir::Value v) const;
     Destination destination(ir::Value v, std::initializer_list<ir::Value> operands);
+    Destination to_destination(ir::Value v, ir::Value a, ir::Value b);
     void finish(ir::Value v, const Destination& d);
     unsigned take_scratch(ir::Value user, int keep = -1);
     void release(unsigned scratch) { scratch_[scratch] = ir::kNoValue; }
