@@ -216,9 +216,9 @@ bool Emitter::again(const FlagRecipe& r, Cc mask) {
         else if (r.b.kind == Source::kConstant && (r.size < 3 || fits32(r.b.value)))
             sub ? cmp(a, static_cast<u32>(r.b.value)) : test(a, static_cast<u32>(r.b.value));
         else if (r.b.kind == Source::kSlot && sub)
-            cmp(a, sized(state(&cpu_.translated.flag_slots[r.b.number]) +
-                             static_cast<int>(r.b.value),
-                         r.size));
+            cmp(a,
+                sized(state(&cpu_.translated.flag_slots[r.b.number]) + static_cast<int>(r.b.value),
+                      r.size));
         else
             return false;
         host_flags_ = sub ? cpu::kCcAll : cpu::kCcAll & ~cpu::kCcAf;
