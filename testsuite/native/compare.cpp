@@ -285,6 +285,7 @@ std::vector<std::string> differences(const Comparison& x) {
     compare_fx(h.fx, e.fx, static_cast<u16>(~undefined_codes(x.z.mnemonic, h.fx.fsw)), out);
     const unsigned free_memory = fault ? kMemoryOnFault : kMemory;
     if (any_result || (freedom_of(x) & free_memory)) return out;
+    if (!std::memcmp(x.host_memory, x.emulated_memory, kScratchBytes)) return out;
     for (unsigned n = 0; n < kScratchBytes; ++n)
         if (x.host_memory[n] != x.emulated_memory[n]) {
             out.push_back(format("memory at scratch+%x host %s emulated %s (and maybe more)", n,
