@@ -11,9 +11,9 @@ enum class Item : u32 {
     kGuestErrors = 1 << 1,  // things a guest did that real hardware leaves undefined or faults
     kUnimp = 1 << 2,        // a feature a guest asked for that the model does not have
     kCpuReset = 1 << 3,
-    kInAsm = 1 << 4,  // guest code, disassembled, as blocks are decoded
-    kHash = 1 << 5,   // print the run's hash when the machine ends
-    kOp = 1 << 6,     // the translator's intermediate code of each block
+    kInAsm = 1 << 4,   // guest code, disassembled, as blocks are decoded
+    kHash = 1 << 5,    // print the run's hash when the machine ends
+    kOp = 1 << 6,      // the translator's intermediate code of each block
     kOutAsm = 1 << 7,  // the host code of each block
 };
 

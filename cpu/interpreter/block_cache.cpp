@@ -151,7 +151,8 @@ void BlockCache::register_block(Block* b, const u8* host, PhysAddr machine, unsi
     b->next_in_frame = frame;
     frame = b;
     cpu_.memory.mark_code(machine, covered);
-    if (const auto churn = churn_.find(machine >> 12); churn != churn_.end()) b->churn = churn->second;
+    if (const auto churn = churn_.find(machine >> 12); churn != churn_.end())
+        b->churn = churn->second;
 }
 
 // The instruction at linear reaches into the next page: gather its bytes from both.

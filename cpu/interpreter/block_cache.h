@@ -33,7 +33,8 @@ struct Block {
     // Machine bytes that the block, or its translation, depends on: itself, and what a translation
     // has looked at of the blocks it leads to (same page).
     PhysAddr watch_first = 0, watch_last = 0;
-    u8 churn = 0;  // how often stores have dropped blocks of its frame, up to 6: translated later then
+    u8 churn =
+        0;  // how often stores have dropped blocks of its frame, up to 6: translated later then
     i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
     Insn insns[];        // count of them
 };

@@ -370,11 +370,13 @@ constexpr Row kRows[] = {
      "date of the clock at the start (default 2024-01-01, the same in every run)", parse_rtc},
     {"icount", "shift=N", "one instruction takes 2^N ns of virtual time (default 2)", parse_icount},
     {"accel", "jit|interp|verify",
-     "execution engine: translator (tb-size=MIB of code, stats), interpreter (same results), or "
+     "execution engine: translator (default; tb-size=MIB of code, stats), interpreter (same "
+     "results), or "
      "both "
      "in step, stopping at the first difference",
      parse_accel},
-    {"perfmap", nullptr, "/tmp/perf-PID.map, in which perf finds the names of translated guest code",
+    {"perfmap", nullptr,
+     "/tmp/perf-PID.map, in which perf finds the names of translated guest code",
      set_flag<&Options::perf_map>},
     {"trace", "vmexit,file=F,format=text|jsonl | vmstat",
      "VM entries and exits; a table of them at the end", parse_trace},

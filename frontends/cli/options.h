@@ -56,10 +56,10 @@ struct Options {
     unsigned singlestep_level = 0;  // 1 or 2: -singlestep L1, L2
     std::optional<u64> rtc_base;    // Unix seconds
     unsigned icount_shift = 2;
-    bool translate = false;          // -accel jit
+    bool translate = true;           // -accel jit
     u64 code_bytes = u64{64} << 20;  // -accel jit,tb-size=
     bool translator_statistics = false;
-    bool perf_map = false;   // -perfmap
+    bool perf_map = false;           // -perfmap
     bool verify = false;             // -accel verify
     u64 verify_step_from = ~u64{0};  // -accel verify,step-from=
     std::string screendump;          // file written when the machine ends: .ppm or text

@@ -25,7 +25,7 @@ struct Point {
     } kind = kExit;
     u8 size = 0;  // kAccess: bytes
     bool write = false;
-    bool has_value = false;  // kAccess: a store, its value in TranslatorState::stored
+    bool has_value = false;   // kAccess: a store, its value in TranslatorState::stored
     bool cross_page = false;  // kExit: the target is on another page
     u16 insn = 0;
     u32 recipe = 0;

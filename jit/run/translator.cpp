@@ -245,8 +245,9 @@ Translator::Translation* Translator::translate(Block& block) {
 void Translator::dump(const Block& block, const Translation& t) {
     const auto rip = static_cast<unsigned long long>(block.rip);
     if (options_.perf_map) {
-        std::fprintf(options_.perf_map, "%llx %x guest_%s%llx\n", reinterpret_cast<unsigned long long>(t.code),
-                     t.bytes, block.mode.cpl() == 3 ? "user_" : "", rip);
+        std::fprintf(options_.perf_map, "%llx %x guest_%s%llx\n",
+                     reinterpret_cast<unsigned long long>(t.code), t.bytes,
+                     block.mode.cpl() == 3 ? "user_" : "", rip);
         std::fflush(options_.perf_map);
     }
     if (!log::enabled(log::Item::kOp) && !log::enabled(log::Item::kOutAsm)) return;
@@ -255,7 +256,8 @@ void Translator::dump(const Block& block, const Translation& t) {
         ir::Block code;
         build_ir(code, {block.insns, block.count},
                  {block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel});
-        log::write(log::Item::kOp, "%s", ir::print(code, {block.insns, block.count}, block.rip).c_str());
+        log::write(log::Item::kOp, "%s",
+                   ir::print(code, {block.insns, block.count}, block.rip).c_str());
     }
     if (log::enabled(log::Item::kOutAsm)) {
         log::write(log::Item::kOutAsm, "host code of block %llx\n", rip);
@@ -462,8 +464,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         if (!block || !block->host) return true;
         t = of(*block);
         if (!t) {
-            if (block->runs == kNeverHot || block->runs + 1 < threshold(*block))
-                return true;
+            if (block->runs == kNeverHot || block->runs + 1 < threshold(*block)) return true;
             t = translate(*block);
             if (!t) return true;
         }

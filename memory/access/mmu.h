@@ -77,8 +77,8 @@ public:
     TlbEntry* const* code_table() const { return &code_; }
     u64 code_epoch() const;
     void remember_code(LinearAddr va);
-    // A plain store to a page whose write tag is withheld because of code: done if none of its bytes is
-    // in a 64-byte line that holds code. False: store() must be asked.
+    // A plain store to a page whose write tag is withheld because of code: done if none of its
+    // bytes is in a 64-byte line that holds code. False: store() must be asked.
     [[nodiscard]] bool store_beside_code(LinearAddr va, u64 value, unsigned size);
     // Makes the TLB hold va for an access of `size` bytes by the current class. False: it cannot (a
     // fault, a device, code in the page, a page border); nothing but A and D bits has changed.

@@ -39,8 +39,8 @@ void TlbArray::new_epoch() {
 
 void TlbArray::remember_code(LinearAddr va) {
     const TlbSide& s = side(va);
-    const bool global = (s.flags & TlbSide::kInUse) && (s.flags & TlbSide::kGlobal) &&
-                        s.page == (va & kPageMask);
+    const bool global =
+        (s.flags & TlbSide::kInUse) && (s.flags & TlbSide::kGlobal) && s.page == (va & kPageMask);
     (global ? code_global_ : code_local_).set(code_bit(va));
 }
 

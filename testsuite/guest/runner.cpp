@@ -1,7 +1,7 @@
 // Runs guest test programs (testsuite/guest/*/*.asm) on a tiny board: RAM, local APICs, processors,
 // a debug port and an exit port; no chipset, no firmware. Every model named in a program's header
 // is tried. Exit code 0: every program ended as its header says. Usage: guest_runner [-v]
-// PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
+// [--jit] PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
 //
 // Header lines, all optional, at the head of the .asm file:
 //   ; models: Westmere, max,+svm    -cpu arguments (separated by blanks after the comma); default
@@ -24,6 +24,7 @@
 #include <sstream>
 
 #include "cpu/cpu.h"
+#include "jit/run/translator.h"
 #include "platform/interrupt/coprocessor_error.h"
 #include "platform/interrupt/local_apic.h"
 #include "platform/interrupt/pic8259.h"
@@ -35,8 +36,10 @@ namespace rm::guest_test {
 
 namespace {
 
+bool g_translate = false;  // --jit
+
 constexpr u64 kRamBytes = u64{64} << 20;
-constexpr u32 kMultibootMagic = 0x1BADB002, kMultibootLoaded = 0x2BADB002;
+constexpr u32 kMultibootLoaded = 0x2BADB002;
 
 struct Program {
     std::vector<std::string> models{"Westmere"};
@@ -170,6 +173,7 @@ private:
     std::vector<std::unique_ptr<platform::LocalApic>> lapics_;
     std::vector<std::unique_ptr<LatePins>> pins_;
     std::vector<std::unique_ptr<cpu::Virtualization>> vts_;
+    std::vector<std::unique_ptr<jit::Translator>> translators_;
     std::vector<std::unique_ptr<cpu::Cpu>> cpus_;
     std::optional<platform::Scheduler> scheduler_;
     platform::Timer deadline_;
@@ -213,6 +217,10 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
             vts_.push_back(std::make_unique<vt::svm::Svm>(model, nullptr));
         if (vts_.size() > n) cpus_[n]->vt = vts_[n].get();
         cpus_[n]->reset();
+        if (g_translate) {
+            auto translator = jit::Translator::create(*cpus_[n], {.code_bytes = 8 << 20, .hot = 1});
+            translators_.push_back(std::move(*translator));
+        }
         processors.push_back(cpus_[n].get());
     }
     scheduler_.emplace(events_, processors);
@@ -334,6 +342,10 @@ int main(int argc, char** argv) {
     int failed = 0, at = 1;
     const bool verbose = argc > 1 && std::strcmp(argv[1], "-v") == 0;
     if (verbose) ++at;
+    if (argc > at && std::strcmp(argv[at], "--jit") == 0) {
+        g_translate = true;
+        ++at;
+    }
     for (; at + 1 < argc; at += 2) {
         Program program;
         const std::string name = argv[at];

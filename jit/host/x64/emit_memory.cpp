@@ -66,8 +66,7 @@ void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
     lea(d, ptr[a + b * (1 << address.n) + k]);
 }
 
-RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
-                        Value stored) {
+RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment, Value stored) {
     target_ready_ = false;
     spill_all();
     clobber_flags();
@@ -83,8 +82,8 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         return sized(state(&cpu_.seg_base64[address.m]), 3);
     };
     const auto table = sized(state(cpu_.mmu.data_table()), 3);
-    const bool constant = address.a == kNoValue && address.b == kNoValue &&
-                          address.c == kNoValue && !segment && !narrow;
+    const bool constant = address.a == kNoValue && address.b == kNoValue && address.c == kNoValue &&
+                          !segment && !narrow;
     const u64 va0 = address.imm;
     RegExp host;
     if (constant) {
