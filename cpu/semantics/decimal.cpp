@@ -78,7 +78,7 @@ Step cmpxchg8b(Cpu& cpu, const Insn& i) {
 
 Step cmpxchg16b(Cpu& cpu, const Insn& i) {
     if (i.size_log2 != 3) return cpu.raise_ud();
-    struct alignas(1) Pair {
+    struct Pair {
         u64 low, high;
     };
     ValueEngine<OperandKind::kMem, OperandKind::kNone> e{cpu};

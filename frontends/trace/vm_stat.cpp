@@ -76,22 +76,23 @@ void VmStat::entry_failed(const EntryFailure& failure) {
 }
 
 void VmStat::append_group(std::string& out, const GroupKey& key, const Group& group) {
-    std::vector<const Row*> rows;
+    std::vector<std::pair<u64, const Row*>> rows;  // reason, row
     u64 samples = 0, ns = 0, instructions = 0;
     for (const auto& [reason, row] : group.rows) {
-        rows.push_back(&row);
+        rows.emplace_back(reason, &row);
         samples += row.samples;
         ns += row.ns.sum;
         instructions += row.instructions.sum;
     }
-    std::stable_sort(rows.begin(), rows.end(),
-                     [](const Row* a, const Row* b) { return a->samples > b->samples; });
+    std::ranges::sort(rows, {}, [](const auto& r) {
+        return std::pair(~r.second->samples, r.first);  // the most frequent first
+    });
     append_format(out, "\nAnalyze events for all vCPUs, L%u guests under %s:\n\n", key.first,
                   key.second == Vendor::kVmx ? "VMX" : "SVM");
     append_format(out, "%26s %10s %9s %9s %11s %11s %23s %10s %10s %12s\n\n", "VM-EXIT", "Samples",
                   "Samples%", "Time%", "Min Time", "Max Time", "Avg time", "Min insns", "Max insns",
                   "Avg insns");
-    for (const Row* r : rows)
+    for (const auto& [reason, r] : rows)
         append_format(out,
                       "%26s %10llu %8.2f%% %8.2f%% %9.2fus %9.2fus %9.2fus ( +-%7.2f%% ) "
                       "%10llu %10llu %12.2f\n",

@@ -12,7 +12,7 @@
 namespace rm::platform {
 namespace {
 
-constexpr u32 kHeaderBytes = 36, kChecksumAt = 9, kLengthAt = 4;
+constexpr u32 kChecksumAt = 9, kLengthAt = 4;
 constexpr u32 kLocalApicBase = 0xFEE00000, kIoApicBase = 0xFEC00000, kHpetBase = 0xFED00000;
 constexpr u16 kPmBase = 0x600, kGpeBase = 0xAFE0;
 constexpr u8 kSci = 9;

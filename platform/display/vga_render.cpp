@@ -10,7 +10,7 @@
 namespace rm::platform {
 namespace {
 
-constexpr u8 kClockingBlank = 1 << 5, kClocking8Dots = 1, kClockingHalf = 1 << 3;  // SR1
+constexpr u8 kClockingBlank = 1 << 5, kClocking8Dots = 1;  // SR1
 constexpr u8 kModeMono = 1 << 1, kModeLineGraphics = 1 << 2, kModeBlink = 1 << 3,
              kModeColor256 = 1 << 6, kModeP54 = 1 << 7;  // AR10
 
