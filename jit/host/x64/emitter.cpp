@@ -18,6 +18,11 @@ namespace {
 constexpr i8 kHostOf[16] = {0, 1, 2, 3, 15, 5, 6, 7, 8, 9, -1, -1, 10, -1, -1, -1};
 
 bool leaves(const Op& op) { return ir::info(op.code).effect == ir::Effect::kLeaves; }
+// Shifts by a count that may be zero read the flags only to keep them.
+bool keeps_flags(Code c) {
+    return c == Code::shl || c == Code::shr || c == Code::sar || c == Code::rol || c == Code::ror ||
+           c == Code::shld || c == Code::shrd;
+}
 bool faults(const Op& op) { return ir::info(op.code).effect == ir::Effect::kFaults; }
 }  // namespace
 
@@ -66,8 +71,8 @@ void Emitter::analyse() {
         const Op& o = ir_.ops[i];
         needed_after_[i] = needed;
         if (ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
-        if (faults(o) || leaves(o) || ir::flags_read(ir_, o) ||
-            (o.writes && ir::flags_replaced(ir_, o) != cpu::kCcAll))
+        // What an operation leaves or keeps of the old flags is wanted as far as its own are.
+        if (faults(o) || leaves(o) || (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
             needed = true;
     }
 }
