@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "cpu/instructions/row.h"
-#include "jit/host/x64/emitter.h"
 #include "jit/ir/print.h"
 #include "jit/run/disassemble.h"
 #include "jit/translate/build_ir.h"
@@ -65,7 +64,10 @@ Result<std::unique_ptr<Translator>> Translator::create(Cpu& cpu, const Options& 
 }
 
 Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code)
-    : cpu_(cpu), options_(options), code_(std::move(code)) {
+    : cpu_(cpu),
+      options_(options),
+      code_(std::move(code)),
+      emitter_({cpu, thunks_, recipes_, points_}) {
     const x64::Callbacks callbacks{
         [](Cpu* c, u64 va, u32 point) { return self(c).touch(va, point); },
         [](Cpu* c, u32 point) { return self(c).interpret(point); },
@@ -130,7 +132,7 @@ std::string Statistics::text() const {
 // True if the block replaces all flags before an instruction that reads them or may fault.
 bool Translator::replaces_flags(Block& block) {
     if (block.flags_dead >= 0) return block.flags_dead;
-    ir::Block one;
+    ir::Block& one = looked_at_;
     const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
     bool dead = false, done = false;
     for (u32 n = 0; n < block.count && n < 8 && !done; ++n) {
@@ -161,34 +163,26 @@ bool Translator::flags_dead_at(Block& from, u64 rip) {
     return true;
 }
 
-// One try. False: the form of instruction *refused has to be interpreted.
-bool Translator::emit(Block& block, std::vector<bool>& interpret, std::size_t& bytes) {
+// One try. False: the form of another instruction has to be interpreted.
+bool Translator::emit(Block& block, std::size_t& bytes) {
     const std::size_t points = points_.size();
-    ir::Block code;
+    ir::Block& code = emitter_.code();
     const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
-    bool these[BlockCache::kMaxInsns];
-    for (unsigned n = 0; n < block.count; ++n) these[n] = interpret[n];
-    build_ir(code, {block.insns, block.count}, context, {these, block.count});
-    const x64::EmitContext emit_context{cpu_,
-                                        block,
-                                        code,
-                                        thunks_,
-                                        recipes_,
-                                        points_,
-                                        [&](u64 rip) { return flags_dead_at(block, rip); }};
-    x64::Emitter emitter(emit_context, code_->next(), kMaxBlockBytes);
+    code.ops.clear();
+    build_ir(code, {block.insns, block.count}, context, {interpret_, block.count});
+    const auto dead = [&](u64 rip) { return flags_dead_at(block, rip); };
     try {
-        emitter.run();
+        emitter_.run(block, dead, code_->next(), kMaxBlockBytes);
     } catch (const x64::NotNative& e) {
-        interpret[e.insn] = true;
+        interpret_[e.insn] = true;
         points_.resize(points);
         return false;
     } catch (const Xbyak::Error&) {  // a register that the form cannot name
-        interpret[emitter.insn()] = true;
+        interpret_[emitter_.insn()] = true;
         points_.resize(points);
         return false;
     }
-    bytes = emitter.getSize();
+    bytes = emitter_.getSize();
     unsigned native = 0;
     for (const ir::Op& op : code.ops) native += op.code == ir::Code::insn;
     for (const ir::Op& op : code.ops) {
@@ -209,10 +203,10 @@ Translator::Translation* Translator::translate(Block& block) {
         return nullptr;
     }
     if (code_->left() < kMaxBlockBytes || points_.size() > kMaxPoints) empty();
-    std::vector<bool> interpret(block.count, false);
+    std::fill_n(interpret_, block.count, false);
     std::size_t bytes = 0;
     const std::size_t first_point = points_.size();
-    for (unsigned tries = 0; !emit(block, interpret, bytes); ++statistics_.retries) {
+    for (unsigned tries = 0; !emit(block, bytes); ++statistics_.retries) {
         // Each refusal names another instruction; one that keeps coming back is a block for the
         // interpreter.
         if (++tries <= block.count) continue;

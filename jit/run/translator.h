@@ -13,6 +13,7 @@
 #include "cpu/cpu.h"
 #include "cpu/interpreter/block_cache.h"
 #include "jit/cache/code_memory.h"
+#include "jit/host/x64/emitter.h"
 #include "jit/host/x64/thunks.h"
 #include "jit/run/flag_recipe.h"
 #include "jit/run/points.h"
@@ -63,7 +64,7 @@ private:
     Translator(cpu::Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code);
     Translation* translate(cpu::Block& block);
     void dump(const cpu::Block& block, const Translation& t);
-    bool emit(cpu::Block& block, std::vector<bool>& interpret, std::size_t& bytes);
+    bool emit(cpu::Block& block, std::size_t& bytes);
     bool flags_dead_at(cpu::Block& from, u64 rip);
     bool replaces_flags(cpu::Block& block);
     void empty();
@@ -89,6 +90,9 @@ private:
     u32 (*enter_)(cpu::Cpu*, const void*) = nullptr;
     FlagRecipes recipes_;
     std::vector<Point> points_;
+    x64::Emitter emitter_;
+    bool interpret_[cpu::BlockCache::kMaxInsns] = {};  // instructions of the block being translated
+    ir::Block looked_at_;                              // by replaces_flags()
     std::vector<std::unique_ptr<Translation>> translations_;
     std::vector<std::unique_ptr<Translation>> graveyard_;
     u64 generation_ = 0;  // of everything above; changes when it is emptied

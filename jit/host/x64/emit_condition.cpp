@@ -185,15 +185,10 @@ void Emitter::emit_put_if(Value v) {
         need_host_flags(ir::condition_flags(c.n));
     }
     const Reg64 value = in_register(o.b, o.size);
-    Label skip;
-    const unsigned cc = c.n ^ 1u;
-    switch (cc) {
-        case 4: je(skip, T_SHORT); break;
-        case 5: jne(skip, T_SHORT); break;
-        default: not_native();
-    }
+    if ((c.n & ~1) != kEqual) not_native();
+    const Jump skip = skip_if(c.n ^ 1u);
     write_gpr(o.n, o.size, value);
-    L(skip);
+    land(skip);
 }
 
 }  // namespace rm::jit::x64

@@ -13,7 +13,7 @@ using ir::Op;
 using ir::Value;
 
 u32 Emitter::point(Point p) {
-    p.block = &block_;
+    p.block = block_;
     p.insn = static_cast<u16>(insn_);
     context_.points.push_back(p);
     return static_cast<u32>(context_.points.size() - 1);
@@ -21,52 +21,61 @@ u32 Emitter::point(Point p) {
 
 void Emitter::add_ticks(unsigned n) { lea(r14, ptr[r14 + static_cast<int>(n)]); }
 
-Label& Emitter::slow_instruction() {
-    Point p;
-    p.kind = Point::kInstruction;
-    p.recipe = current_recipe();
-    const u32 number = point(p);
-    slow_labels_.push_back(std::make_unique<Label>());
-    Label& label = *slow_labels_.back();
-    cold_.push_back([this, &label, number, note = x87_note_] {
-        L(label);
-        store_x87_note(note);
-        mov(r12d, number);
-        jmp(context_.thunks.leave);
-    });
-    return label;
+void Emitter::interpret_if(unsigned condition) {
+    // Several checks of one instruction have one way out.
+    const u32 recipe = current_recipe();
+    const Point* last = leaves_.empty() ? nullptr : &context_.points[leaves_.back().number];
+    const bool same = last && last->kind == Point::kInstruction && last->insn == insn_ &&
+                      last->recipe == recipe && leaves_.back().note == x87_note_;
+    u32 number = same ? leaves_.back().number : 0;
+    if (!same) {
+        Point p;
+        p.kind = Point::kInstruction;
+        p.recipe = recipe;
+        number = point(p);
+    }
+    leaves_.push_back({jump_if(condition), number, x87_note_, false});
+}
+
+void Emitter::leave_by(u32 number) {
+    mov(r12d, number);
+    jmp(context_.thunks.leave);
+}
+
+void Emitter::load_unless(const u32& live, const void* load) {
+    clobber_flags();
+    cmp(sized(state(&live), 2), 0);
+    const Jump skip = skip_if(kNotEqual);
+    call_thunk(load);
+    test(r12d, r12d);
+    interpret_if(kNotEqual);
+    land(skip);
 }
 
 // The block's only instruction reaches into the next page: is that still mapped where it was
 // decoded? If not, or if the TLB does not know, the block is looked up again.
 void Emitter::emit_second_page_guard() {
-    const u64 mask = block_.mode.code64() ? ~u64{0} : 0xFFFFFFFF;
-    const u64 page = ((block_.rip & kPageMask) + kPageSize) & mask;
-    const u64 addend = reinterpret_cast<u64>(block_.host2) - page;
+    const u64 mask = block_->mode.code64() ? ~u64{0} : 0xFFFFFFFF;
+    const u64 page = ((block_->rip & kPageMask) + kPageSize) & mask;
+    const u64 addend = reinterpret_cast<u64>(block_->host2) - page;
     const int at =
         static_cast<int>(((page >> 12) & (memory::kTlbEntries - 1)) * sizeof(memory::TlbEntry));
     Point p;
     p.kind = Point::kAgain;
     p.recipe = kRecipeInMemory;
     const u32 number = point(p);
-    auto again = std::make_shared<Label>();
     mov(r11, sized(state(cpu_.mmu.code_table()), 3));
     mov(r12, page);
     cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, exec))], r12);
-    jne(*again);
+    leaves_.push_back({jump_if(kNotEqual), number, {}, false});
     mov(r12, addend);
     cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, addend))], r12);
-    jne(*again);
-    cold_.push_back([this, again, number] {
-        L(*again);
-        mov(r12d, number);
-        jmp(context_.thunks.leave);
-    });
+    leaves_.push_back({jump_if(kNotEqual), number, {}, false});
 }
 
 void Emitter::emit_interp(unsigned index) {
-    const bool last = index + 1 == block_.count;
-    before_interp_x87(block_.insns[index]);
+    const bool last = index + 1 == block_->count;
+    before_interp_x87(block_->insns[index]);
     Point p;
     p.kind = Point::kCall;
     p.recipe = current_recipe();
@@ -82,48 +91,48 @@ void Emitter::emit_interp(unsigned index) {
 // known.
 void Emitter::emit_exit(u64 target) {
     flush_x87_note();
-    const bool dead = context_.flags_dead_at(target);
+    const bool dead = flags_dead_at_(target);
     if (!dead) save_flags_at_exit();
     Point p;
     p.kind = Point::kExit;
     p.target = target;
     p.recipe = current_recipe();
-    p.cross_page = ((block_.rip ^ target) & kPageMask) != 0;
+    p.cross_page = ((block_->rip ^ target) & kPageMask) != 0;
     const u32 number = point(p);
     add_ticks(insn_ + 1);
     cmp(r14, sized(state(&cpu_.translated.stop_at), 3));
-    auto leave = std::make_shared<Label>();
-    jae(*leave);
-    const std::size_t jump = getSize();
-    jmp(*leave, T_NEAR);
+    const Jump event = jump_if(kAboveOrEqual);
+    exits_.push_back({event, jump(), number});
     left_ = true;
-    cold_.push_back([this, leave, number, jump] {
-        Point& q = context_.points[number];
-        L(*leave);
-        q.jump = const_cast<u8*>(getCode()) + jump;
-        q.stub = const_cast<u8*>(getCurr());
-        mov(r12d, number);
-        jmp(context_.thunks.leave);
-        if (!q.cross_page) return;
-        // Linked, it must first see that the target page is still mapped as it was: the constants
-        // are patched by the runtime (write_guard).
-        q.guard = const_cast<u8*>(getCurr());
-        const int at = static_cast<int>(((q.target >> 12) & (memory::kTlbEntries - 1)) *
-                                        sizeof(memory::TlbEntry));
-        mov(r11, sized(state(cpu_.mmu.code_table()), 3));
-        // Constants too wide for the short form, so that they have eight bytes to patch.
-        constexpr u64 kWide = 0x1111111111111111;
-        mov(r12, kWide);
-        q.guard_page = const_cast<u8*>(getCurr()) - 8;
-        cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, exec))], r12);
-        jne(*leave);
-        mov(r12, kWide);
-        q.guard_addend = const_cast<u8*>(getCurr()) - 8;
-        cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, addend))], r12);
-        jne(*leave);
-        q.guard_jump = const_cast<u8*>(getCurr());
-        jmp(*leave, T_NEAR);
-    });
+}
+
+void Emitter::emit_cold_exit(const ColdExit& c) {
+    land(c.event);
+    land(c.unlinked);
+    Point& p = context_.points[c.number];
+    const u32 stub = position();
+    p.jump = address(c.unlinked.end) - 5;
+    p.stub = address(stub);
+    leave_by(c.number);
+    if (!p.cross_page) return;
+    // Linked, it must first see that the target page is still mapped as it was: the constants
+    // are patched by the runtime (Translator::link).
+    p.guard = here();
+    const int at =
+        static_cast<int>(((p.target >> 12) & (memory::kTlbEntries - 1)) * sizeof(memory::TlbEntry));
+    mov(r11, sized(state(cpu_.mmu.code_table()), 3));
+    // Constants too wide for the short form, so that they have eight bytes to patch.
+    constexpr u64 kWide = 0x1111111111111111;
+    mov(r12, kWide);
+    p.guard_page = here() - 8;
+    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, exec))], r12);
+    jump_to_if(kNotEqual, stub);
+    mov(r12, kWide);
+    p.guard_addend = here() - 8;
+    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, addend))], r12);
+    jump_to_if(kNotEqual, stub);
+    p.guard_jump = here();
+    jmp(address(stub), T_NEAR);
 }
 
 void Emitter::emit_jump_if(Value v) {
@@ -131,39 +140,35 @@ void Emitter::emit_jump_if(Value v) {
     const Loc c = loc_[o.a];
     if (c.kind != Loc::kCondition) not_native();
     if (!c.imm) need_host_flags(ir::condition_flags(c.n));
-    auto taken = std::make_shared<Label>();
-    switch (c.n) {
-        case 0: jo(*taken); break;
-        case 1: jno(*taken); break;
-        case 2: jb(*taken); break;
-        case 3: jae(*taken); break;
-        case 4: je(*taken); break;
-        case 5: jne(*taken); break;
-        case 6: jbe(*taken); break;
-        case 7: ja(*taken); break;
-        case 8: js(*taken); break;
-        case 9: jns(*taken); break;
-        case 10: jp(*taken); break;
-        case 11: jnp(*taken); break;
-        case 12: jl(*taken); break;
-        case 13: jge(*taken); break;
-        case 14: jle(*taken); break;
-        default: jg(*taken); break;
-    }
-    jump_later(taken, o.imm);
+    jump_later(jump_if(c.n), o.imm);
 }
 
 // The taken side is laid out later, with the flags as they are here.
-void Emitter::jump_later(const std::shared_ptr<Label>& taken, u64 target) {
-    cold_.push_back([this, taken, target, insn = insn_, flags = flags_, host = host_flags_] {
-        L(*taken);
-        insn_ = insn;
-        flags_ = flags;
-        host_flags_ = host;
+void Emitter::jump_later(Jump taken, u64 target) {
+    taken_.push_back({taken, target, insn_, flags_, host_flags_});
+}
+
+// What is behind the block: taken sides first, as they run too.
+void Emitter::emit_cold() {
+    for (const TakenSide& t : taken_) {
+        land(t.from);
+        insn_ = t.insn;
+        flags_ = t.flags;
+        host_flags_ = t.host_flags;
         scratch_[0] = scratch_[1] = kNoValue;
         x87_note_ = {};
-        emit_exit(target);
-    });
+        emit_exit(t.target);
+    }
+    for (const ColdAccess& c : accesses_) emit_cold_access(c);
+    for (const ColdExit& c : exits_) emit_cold_exit(c);
+    for (std::size_t n = 0; n < leaves_.size(); ++n) {
+        const ColdLeave& c = leaves_[n];
+        land(c.from);
+        if (n + 1 < leaves_.size() && leaves_[n + 1].number == c.number) continue;
+        store_x87_note(c.note);
+        if (c.salted) xor_(r11, sized(state(&cpu_.translated.salt), 3));
+        leave_by(c.number);
+    }
 }
 
 // The target's code from the table of targets: r11 = key, r12 = its entry's offset. A target that
@@ -185,7 +190,7 @@ void Emitter::emit_check_target(Value v) {
     cmp(r11, qword[r13 + r12 +
                    static_cast<int>(reinterpret_cast<const u8*>(cpu_.translated.targets) -
                                     reinterpret_cast<const u8*>(&cpu_))]);
-    jne(slow_instruction());
+    interpret_if(kNotEqual);
     clobber_flags();
     target_ready_ = true;
 }
@@ -212,18 +217,11 @@ void Emitter::emit_jump(Value v) {
     const u32 number = point(p);
     add_ticks(insn_ + 1);
     cmp(r14, sized(state(&cpu_.translated.stop_at), 3));
-    auto event = std::make_shared<Label>();
-    jae(*event);
+    leaves_.push_back({jump_if(kAboveOrEqual), number, {}, true});
     jmp(qword[r13 + r12 +
               static_cast<int>(reinterpret_cast<const u8*>(&cpu_.translated.targets[0].code) -
                                reinterpret_cast<const u8*>(&cpu_))]);
     left_ = true;
-    cold_.push_back([this, event, number] {
-        L(*event);
-        xor_(r11, sized(state(&cpu_.translated.salt), 3));
-        mov(r12d, number);
-        jmp(context_.thunks.leave);
-    });
 }
 
 }  // namespace rm::jit::x64

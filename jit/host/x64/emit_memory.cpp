@@ -75,9 +75,8 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
     const bool narrow = address.size != 3;
     if (narrow && segment) not_native();
     const int tag = write ? kWriteAt : kReadAt;
-    auto retry = std::make_shared<Label>();
-    auto slow = std::make_shared<Label>();
-    L(*retry);
+    const u32 retry = position();
+    Jump slow;
     auto base_of_segment = [this, &address] {
         return sized(state(&cpu_.seg_base64[address.m]), 3);
     };
@@ -97,7 +96,7 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
             mov(r12, page);
             cmp(qword[r11 + at + tag], r12);
         }
-        jne(*slow);
+        slow = jump_if(kNotEqual);
         mov(r11, qword[r11 + at + kAddendAt]);
         if (fits32(va0)) {
             host = r11 + static_cast<int>(static_cast<i64>(va0));
@@ -118,7 +117,7 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         add(r11, table);
         and_(r12, -4096);
         cmp(r12, qword[r11 + tag]);
-        jne(*slow);
+        slow = jump_if(kNotEqual);
         mov(r11, qword[r11 + kAddendAt]);
         add(r11, linear);
         host = RegExp(r11);
@@ -127,7 +126,7 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         if (segment) add(r11, base_of_segment());
         if (alignment) {
             test(r11d, alignment);
-            jnz(slow_instruction());
+            interpret_if(kNotEqual);
         }
         if (bytes == 1)
             mov(r12, r11);
@@ -138,7 +137,7 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         add(r11, table);
         and_(r12, -4096);
         cmp(r12, qword[r11 + tag]);
-        jne(*slow);
+        slow = jump_if(kNotEqual);
         mov(r11, qword[r11 + kAddendAt]);
         // host = addend + address, in as few registers as the operand allows.
         const bool b_home = address.b != kNoValue && host_of(loc_[address.b].n >> 3) < 0;
@@ -180,29 +179,27 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
     p.has_value = stored != kNoValue;
     p.recipe = current_recipe();
     const u32 number = point(p);
-    // The cold part looks at the same registers: nothing has been written since.
-    std::vector<Loc> locations;
-    for (const Value v : {address.a, address.b})
-        locations.push_back(v == kNoValue ? Loc{} : loc_[v]);
-    // A store that turns out to be beside code is made by the runtime: it goes on behind the store.
-    const Loc value = stored == kNoValue ? Loc{} : loc_[stored];
-    stored_ = stored == kNoValue ? nullptr : std::make_shared<Label>();
-    cold_.push_back([this, a, segment, number, retry, slow, locations, value, done = stored_,
-                     note = x87_note_] {
-        const Op& address = op(a);
-        if (address.a != kNoValue) loc_[address.a] = locations[0];
-        if (address.b != kNoValue) loc_[address.b] = locations[1];
-        L(*slow);
-        store_x87_note(note);
-        load_address(r11, address, 0);
-        if (segment) add(r11, sized(state(&cpu_.seg_base64[address.m]), 3));
-        if (done) put_stored(value);
-        mov(r12d, number);
-        call_thunk(context_.thunks.touch);
-        if (done) jne(*done);
-        jmp(*retry);
-    });
+    // A store that turns out to be beside code is made by the runtime: `done` is then set behind
+    // it.
+    accesses_.push_back({slow, number, retry, 0, a, location(address.a), location(address.b),
+                         location(stored), x87_note_});
     return host;
+}
+
+void Emitter::emit_cold_access(const ColdAccess& c) {
+    const Op& address = op(c.address);
+    if (address.a != kNoValue) loc_[address.a] = c.base;
+    if (address.b != kNoValue) loc_[address.b] = c.index;
+    land(c.from);
+    store_x87_note(c.note);
+    load_address(r11, address, 0);
+    if (address.m == cpu::kFs || address.m == cpu::kGs)
+        add(r11, sized(state(&cpu_.seg_base64[address.m]), 3));
+    if (c.done) put_stored(c.value);
+    mov(r12d, c.number);
+    call_thunk(context_.thunks.touch);
+    if (c.done) jump_to_if(kNotEqual, c.done);
+    jump_to(c.retry);
 }
 
 // An address with the offset of a bit string's word in it, to r11. Uses r12.
@@ -280,7 +277,7 @@ void Emitter::emit_store(Value v) {
     const Loc::Kind kind = loc_[op(v).b].kind;
     const bool plain = kind == Loc::kConstant || kind == Loc::kGpr || kind == Loc::kSpill;
     emit_store_to(v, checked(op(v).a, 1u << op(v).size, true, 0, plain ? op(v).b : kNoValue));
-    if (plain) L(*stored_);
+    if (plain) accesses_.back().done = position();
 }
 
 void Emitter::emit_store_to(Value v, const RegExp& host) {

@@ -99,17 +99,17 @@ void Emitter::emit_divide(Value v) {
               ax = sized_reg(rax, o.size);
     if (o.code == Code::div) {
         cmp(dx, d);
-        jae(slow_instruction());
+        interpret_if(kAboveOrEqual);
     } else {
         const unsigned n = take_scratch(v, loc_[o.c].kind == Loc::kScratch ? loc_[o.c].n : -1);
         const Reg t = sized_reg(scratch_reg(n), o.size);
         lea(t, ptr[divisor + 1]);
         cmp(t, 1);
-        jbe(slow_instruction());  // 0 and -1
+        interpret_if(kBelowOrEqual);  // 0 and -1
         mov(t, ax);
         sar(t, static_cast<int>(8u << o.size) - 1);
         cmp(t, dx);
-        jne(slow_instruction());
+        interpret_if(kNotEqual);
         release(n);
     }
     before_write(cpu::kRax);
@@ -130,14 +130,14 @@ void Emitter::divide_byte(Value v, Value high) {
         movzx(t.cvt32(), ax);
         shr(t.cvt32(), 8);
         cmp(t.cvt8(), divisor.cvt8());
-        jae(slow_instruction());
+        interpret_if(kAboveOrEqual);
     } else {
         lea(t.cvt32(), ptr[divisor + 1]);
         cmp(t.cvt8(), 1);
-        jbe(slow_instruction());  // 0 and -1
+        interpret_if(kBelowOrEqual);  // 0 and -1
         movsx(t.cvt16(), al);
         cmp(t.cvt16(), ax);
-        jne(slow_instruction());
+        interpret_if(kNotEqual);
     }
     release(n);
     before_write(cpu::kRax);

@@ -30,14 +30,19 @@ bool Emitter::emit_pattern(Value first, Value end) {
 namespace {
 // The operations of [first, end) by code, in order, without constants and register reads.
 struct Shape {
-    std::vector<Value> at;
+    static constexpr unsigned kMost = 9;  // longer ones have no pattern
+    Value at[kMost] = {};
+    unsigned size = 0;
     Shape(const ir::Block& block, Value first, Value end) {
-        for (Value v = first; v < end; ++v)
-            if (block[v].code != Code::get && block[v].code != Code::constant) at.push_back(v);
+        for (Value v = first; v < end; ++v) {
+            if (block[v].code == Code::get || block[v].code == Code::constant) continue;
+            if (size < kMost) at[size] = v;
+            ++size;
+        }
     }
     bool is(const ir::Block& block, std::initializer_list<Code> codes) const {
-        if (codes.size() != at.size()) return false;
-        auto v = at.begin();
+        if (codes.size() != size) return false;
+        const Value* v = at;
         for (Code c : codes)
             if (block[*v++].code != c) return false;
         return true;
@@ -48,7 +53,7 @@ struct Shape {
 // ADD, OR, ADC, SBB, AND, SUB, XOR, INC, DEC [m], r or immediate.
 bool Emitter::match_memory_operation(Value first, Value end) {
     const Shape s(ir_, first, end);
-    if (s.at.size() != 4 || op(s.at[0]).code != Code::address || op(s.at[1]).code != Code::rmw ||
+    if (s.size != 4 || op(s.at[0]).code != Code::address || op(s.at[1]).code != Code::rmw ||
         op(s.at[3]).code != Code::commit)
         return false;
     const Op &rmw = op(s.at[1]), &o = op(s.at[2]);
@@ -193,9 +198,8 @@ bool Emitter::match_compare_exchange_register(Value first, Value end) {
         r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
         r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
     }
-    Label other, done;
     cmp(sized_reg(rax, size), sized_reg(old, size));
-    jne(other, T_SHORT);
+    const Jump other = skip_if(kNotEqual);
     if (host_of(to) >= 0) {
         mov(sized_reg(old, size), sized_reg(source, size));
     } else if (size == 2) {
@@ -204,10 +208,10 @@ bool Emitter::match_compare_exchange_register(Value first, Value end) {
     } else {
         mov(sized(gpr_home(to), size), sized_reg(source, size));
     }
-    jmp(done, T_SHORT);
-    L(other);
+    const Jump done = skip();
+    land(other);
     mov(sized_reg(rax, size), sized_reg(old, size));
-    L(done);
+    land(done);
     set_recipe(r, s.at[0], cpu::kCcAll);
     return true;
 }
@@ -313,17 +317,10 @@ bool Emitter::match_loop(Value first, Value end) {
     const unsigned condition = plain ? 0 : op(s.at[3]).n;
     if (!plain) need_host_flags(ir::condition_flags(condition));
     lea(sized_reg(rcx, size), ptr[rcx - 1]);
-    Label over;
-    auto taken = std::make_shared<Label>();
-    jrcxz(over);
-    if (plain)
-        jmp(*taken, T_NEAR);
-    else if (condition == 4)
-        je(*taken, T_NEAR);
-    else
-        jne(*taken, T_NEAR);
-    L(over);
-    jump_later(taken, op(s.at.back()).imm);
+    const Jump over = skip_if_rcx_zero();
+    const Jump taken = plain ? jump() : jump_if(condition);
+    land(over);
+    jump_later(taken, op(s.at[s.size - 1]).imm);
     return true;
 }
 

@@ -38,22 +38,13 @@ Reg Emitter::sized_reg(const Reg64& r, unsigned size) {
     }
 }
 
-Emitter::Emitter(const EmitContext& context, void* memory, std::size_t bytes)
-    : CodeGenerator(bytes, memory),
-      context_(context),
-      cpu_(context.cpu),
-      block_(context.block),
-      ir_(context.ir) {
-    setDefaultJmpNEAR(true);
-}
-
 // Uses of each value, and where the complete state of the flags may be looked at.
 void Emitter::analyse() {
     const std::size_t n = ir_.ops.size();
     uses_.assign(n, 0);
     last_.assign(n, -1);
     loc_.assign(n, {});
-    needed_after_.assign(n, true);
+    needed_after_.assign(n, 1);
     for (std::size_t i = 0; i < n; ++i)
         for (const Value v : {op(static_cast<Value>(i)).a, op(static_cast<Value>(i)).b,
                               op(static_cast<Value>(i)).c})
@@ -77,10 +68,30 @@ void Emitter::analyse() {
     }
 }
 
-void Emitter::run() {
+void Emitter::start_block(cpu::Block& block, FlagsDeadAt flags_dead_at) {
+    block_ = &block;
+    flags_dead_at_ = flags_dead_at;
+    flags_ = {};
+    host_flags_ = 0;
+    next_pair_ = 0;
+    taken_.clear();
+    leaves_.clear();
+    exits_.clear();
+    accesses_.clear();
+    left_ = target_ready_ = vectors_ready_ = x87_ready_ = false;
+    x87_note_ = {};
+    for (Value& s : scratch_) s = kNoValue;
+    for (Value& s : spilled_) s = kNoValue;
+    insn_ = 0;
+    now_ = 0;
+}
+
+void Emitter::run(cpu::Block& block, FlagsDeadAt flags_dead_at, void* memory, std::size_t bytes) {
+    start(memory, bytes);
+    start_block(block, flags_dead_at);
     analyse();
-    starts_.assign(block_.count, 0);
-    if (block_.host2) emit_second_page_guard();
+    starts_.assign(block_->count, 0);
+    if (block_->host2) emit_second_page_guard();
     const std::size_t n = ir_.ops.size();
     for (std::size_t first = 0; first < n && !left_;) {
         std::size_t end = first + 1;
@@ -88,8 +99,7 @@ void Emitter::run() {
         emit_instruction(static_cast<Value>(first), static_cast<Value>(end));
         first = end;
     }
-    for (std::size_t i = 0; i < cold_.size(); ++i) cold_[i]();  // may add more
-    ready();
+    emit_cold();
 }
 
 void Emitter::emit_instruction(Value first, Value end) {
@@ -104,14 +114,7 @@ void Emitter::emit_instruction(Value first, Value end) {
         if (const bool xmm = ir::info(op(v).code).result == ir::Kind::X;
             xmm || op(v).code == Code::crc32) {
             if (!vectors_ready_ && xmm) {
-                Label live;
-                clobber_flags();
-                cmp(sized(state(&cpu_.translated.vector_live), 2), 0);
-                jne(live);
-                call_thunk(context_.thunks.load_vectors);
-                test(r12d, r12d);
-                jnz(slow_instruction());
-                L(live);
+                load_unless(cpu_.translated.vector_live, context_.thunks.load_vectors);
                 vectors_ready_ = true;
             }
             now_ = first;
@@ -388,8 +391,8 @@ void Emitter::finish(Value v, const Destination& d) {
 
 // Calls f with the value as a register or memory operand of `size`; constants that fit an immediate
 // go to `constant`, if given.
-void Emitter::with_source(Value v, unsigned size, const std::function<void(const Operand&)>& f,
-                          const std::function<void(u64)>& constant, bool high) {
+void Emitter::with_source(Value v, unsigned size, FunctionRef<void(const Operand&)> f,
+                          FunctionRef<void(u64)> constant, bool high) {
     const Loc l = loc_[v];
     switch (l.kind) {
         case Loc::kConstant: {

@@ -8,13 +8,12 @@
 // flags are in the host's flags between producer and consumer; whatever else may see them (a fault,
 // an event, the next block) gets a recipe (jit/run/flag_recipe.h).
 #pragma once
-#include <xbyak/xbyak.h>
-
-#include <functional>
 #include <span>
 
+#include "base/function_ref.h"
 #include "cpu/cpu.h"
 #include "cpu/interpreter/block_cache.h"
+#include "jit/host/x64/assembler.h"
 #include "jit/host/x64/thunks.h"
 #include "jit/ir/ir.h"
 #include "jit/run/flag_recipe.h"
@@ -28,23 +27,24 @@ struct NotNative {
     unsigned insn;
 };
 
+// What stays from block to block.
 struct EmitContext {
     cpu::Cpu& cpu;
-    cpu::Block& block;
-    const ir::Block& ir;
     const Thunks& thunks;
     FlagRecipes& recipes;
     std::vector<Point>& points;
-    // May flags be forgotten at an exit to rip? Only if code there replaces them before it can
-    // fault.
-    std::function<bool(u64 rip)> flags_dead_at;
 };
+// May flags be forgotten at an exit to rip? Only if code there replaces them before it can fault.
+using FlagsDeadAt = FunctionRef<bool(u64 rip)>;
 
-class Emitter : public Xbyak::CodeGenerator {
+// One for all blocks of a translator: its vectors keep their memory.
+class Emitter : public Assembler {
 public:
-    Emitter(const EmitContext& context, void* memory, std::size_t bytes);
-    // Emits the block; throws NotNative or Xbyak::Error.
-    void run();
+    explicit Emitter(const EmitContext& context) : context_(context), cpu_(context.cpu) {}
+    // Where the caller puts the code of the block to be emitted next.
+    ir::Block& code() { return ir_; }
+    // Emits `block`, whose IR is in code(); throws NotNative or Xbyak::Error.
+    void run(cpu::Block& block, FlagsDeadAt flags_dead_at, void* memory, std::size_t bytes);
     // Offset of the code of each guest instruction, for dumps and fault reports.
     const std::vector<u32>& starts() const { return starts_; }
 
@@ -93,7 +93,8 @@ public:
     void set_host_flags(cpu::Cc exact) { host_flags_ = exact; }
     // The guest's flags are from here on in CpuState::cc (already written).
     void flags_in_memory();
-    Xbyak::Label& slow_instruction();  // jump here to have this instruction interpreted
+    // On this condition the instruction is interpreted, and the rest of the block.
+    void interpret_if(unsigned condition);
 
 private:
     // --- what is known about the guest's flags ---
@@ -105,6 +106,43 @@ private:
         u8 slots = 0;       // which pair of slots this recipe uses
     };
 
+    // The x87 instruction whose address and opcode CpuState does not hold yet, and the segment of
+    // the last memory operand.
+    struct X87Note {
+        int insn = -1, segment = -1;
+        bool operator==(const X87Note&) const = default;
+    };
+    // --- what is laid out behind the block ---
+    // The taken side of a branch, with the flags as they were there.
+    struct TakenSide {
+        Jump from;
+        u64 target;
+        unsigned insn;
+        Flags flags;
+        cpu::Cc host_flags;
+    };
+    // Out by a point; salted: r11 is the key of an indirect target and becomes its address.
+    struct ColdLeave {
+        Jump from;
+        u32 number;
+        X87Note note;
+        bool salted;
+    };
+    struct ColdExit {
+        Jump event, unlinked;
+        u32 number;
+    };
+    // A TLB miss. The registers of the address still hold what they held.
+    struct ColdAccess {
+        Jump from;
+        u32 number;
+        u32 retry, done;  // done: behind a store, 0 = the runtime never makes this access
+        ir::Value address;
+        Loc base, index, value;
+        X87Note note;
+    };
+
+    void start_block(cpu::Block& block, FlagsDeadAt flags_dead_at);
     void analyse();
     void emit_instruction(ir::Value first, ir::Value end);
     bool emit_pattern(ir::Value first, ir::Value end);
@@ -147,14 +185,12 @@ private:
     bool match_bit_test(ir::Value first, ir::Value end);
     bool match_loop(ir::Value first, ir::Value end);
     void load_word_of_bit(const Xbyak::Reg64& to, const ir::Op& offset);
-    void jump_later(const std::shared_ptr<Xbyak::Label>& taken, u64 target);
+    void jump_later(Jump taken, u64 target);
 
     // --- x87.cpp ---
-    // The x87 instruction whose address and opcode CpuState does not hold yet, and the segment of
-    // the last memory operand.
-    struct X87Note {
-        int insn = -1, segment = -1;
-    };
+    // Calls `load` unless `live` says that the unit is in the host's registers; where it must not
+    // be, the instruction is interpreted.
+    void load_unless(const u32& live, const void* load);
     void ready_x87();
     void emit_x87(ir::Value v);
     void encode_x87(const cpu::Insn& i, const Xbyak::RegExp* place);
@@ -174,6 +210,7 @@ private:
     bool is_constant(ir::Value v) const { return op(v).code == ir::Code::constant; }
     bool is_gpr(ir::Value v, unsigned guest) const;
     bool without_rex(ir::Value v) const;
+    Loc location(ir::Value v) const { return v == ir::kNoValue ? Loc{} : loc_[v]; }
     int last_use(ir::Value v) const { return last_[v]; }
     int put_target(ir::Value v, ir::Value& put) const;
     int high_target(ir::Value v) const;
@@ -197,9 +234,8 @@ private:
         return static_cast<u64>(static_cast<i64>(v << unused) >> unused);
     }
     // high: f can take AH..BH (its instruction needs no REX prefix).
-    void with_source(ir::Value v, unsigned size,
-                     const std::function<void(const Xbyak::Operand&)>& f,
-                     const std::function<void(u64)>& constant = {}, bool high = false);
+    void with_source(ir::Value v, unsigned size, FunctionRef<void(const Xbyak::Operand&)> f,
+                     FunctionRef<void(u64)> constant = {}, bool high = false);
     static bool fits32(u64 v) {
         return static_cast<u64>(static_cast<i64>(static_cast<i32>(v))) == v;
     }
@@ -208,7 +244,7 @@ private:
     void load_address_again(const ir::Op& address);
 
     // --- flags ---
-    bool needed_after(ir::Value v) const { return needed_after_[v]; }
+    bool needed_after(ir::Value v) const { return needed_after_[v] != 0; }
     Source source_of(ir::Value v) const;
     Source keep(ir::Value v, unsigned size, unsigned slot);
     void store_slot(unsigned slot, const Xbyak::Reg64& from);
@@ -228,14 +264,19 @@ private:
     u32 point(Point p);
     void call_thunk(const void* thunk) { call(thunk); }
     void add_ticks(unsigned n);
+    void leave_by(u32 number);
+    void emit_cold();
+    void emit_cold_exit(const ColdExit& c);
+    void emit_cold_access(const ColdAccess& c);
 
-    const EmitContext& context_;
+    const EmitContext context_;
     cpu::Cpu& cpu_;
-    cpu::Block& block_;
-    const ir::Block& ir_;
+    cpu::Block* block_ = nullptr;
+    FlagsDeadAt flags_dead_at_;
+    ir::Block ir_;
     std::vector<u32> starts_;
     std::vector<int> uses_, last_;
-    std::vector<bool> needed_after_;
+    std::vector<u8> needed_after_;
     std::vector<Loc> loc_;
     ir::Value scratch_[2] = {ir::kNoValue, ir::kNoValue};
     ir::Value spilled_[4] = {ir::kNoValue, ir::kNoValue, ir::kNoValue, ir::kNoValue};
@@ -245,10 +286,10 @@ private:
     Flags flags_;
     cpu::Cc host_flags_ = 0;  // which of the guest's flags are exact in the host's
     unsigned next_pair_ = 0;
-    std::vector<std::function<void()>> cold_;
-    std::vector<std::unique_ptr<Xbyak::Label>> slow_labels_;
-    Xbyak::Label* slow_of_insn_ = nullptr;
-    std::shared_ptr<Xbyak::Label> stored_;  // behind the store being emitted
+    std::vector<TakenSide> taken_;
+    std::vector<ColdLeave> leaves_;
+    std::vector<ColdExit> exits_;
+    std::vector<ColdAccess> accesses_;
     bool left_ = false;
     bool target_ready_ = false;  // r11 = key, r12 = table offset of the checked target
     bool vectors_ready_ = false;

@@ -162,12 +162,11 @@ void Emitter::resolve_to_memory() {
     for (unsigned n : {0u, 1u})
         if (scratch_[n] != kNoValue) spill(n);
     if (flags_.kind == Flags::kInherited) {
-        Label right;
         cmp(sized(state(&cpu_.translated.flag_recipe), 2), 0);
-        je(right);
+        const Jump right = skip_if(kEqual);
         mov(r12d, kRecipeInMemory);
         call_thunk(context_.thunks.resolve);
-        L(right);
+        land(right);
     } else {
         mov(r12d, current_recipe());
         call_thunk(context_.thunks.resolve);

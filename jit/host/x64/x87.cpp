@@ -173,14 +173,7 @@ void write_retire_x87(CodeGenerator& c, const cpu::Cpu& cpu) { StateWriter(c, cp
 // Once in a block. Exceptions stay masked from here: FLDCW sees to that.
 void Emitter::ready_x87() {
     if (x87_ready_) return;
-    Label live;
-    clobber_flags();
-    cmp(sized(state(&cpu_.translated.x87_live), 2), 0);
-    jne(live);
-    call_thunk(context_.thunks.load_x87);
-    test(r12d, r12d);
-    jnz(slow_instruction());
-    L(live);
+    load_unless(cpu_.translated.x87_live, context_.thunks.load_x87);
     x87_ready_ = true;
 }
 
@@ -197,8 +190,8 @@ void Emitter::before_interp_x87(const Insn& i) {
 void Emitter::store_x87_note(const X87Note& note) {
     const cpu::TranslatorState& t = cpu_.translated;
     if (note.insn >= 0) {
-        const Insn& i = block_.insns[note.insn];
-        const u64 rip = (block_.rip + i.offset) & (block_.mode.code64() ? ~u64{0} : 0xFFFFFFFF);
+        const Insn& i = block_->insns[note.insn];
+        const u64 rip = (block_->rip + i.offset) & (block_->mode.code64() ? ~u64{0} : 0xFFFFFFFF);
         if (fits32(rip)) {
             mov(sized(state(&cpu_.fpu.fip), 3), rip);
         } else {
@@ -241,7 +234,7 @@ void Emitter::compare_x87(Value v) {
         fdecstp();  // clears C1
         fincstp();
     }
-    encode_x87(block_.insns[insn_], nullptr);
+    encode_x87(block_->insns[insn_], nullptr);
     if (!needed_after(v)) {
         flags_ = {Flags::kMemory, {}, false, {}, 0};
         return set_host_flags(cpu::kCcAll);
@@ -257,7 +250,7 @@ void Emitter::compare_x87(Value v) {
 
 void Emitter::emit_x87(Value v) {
     const ir::Op& o = op(v);
-    const Insn& i = block_.insns[insn_];
+    const Insn& i = block_->insns[insn_];
     const auto form = static_cast<X87Form>(o.m);
     ready_x87();
     if (form == X87Form::kCompareFlags) {
@@ -276,7 +269,7 @@ void Emitter::emit_x87(Value v) {
             movzx(r12d, word[place]);
             not_(r12d);
             test(r12d, cpu::x87::kExceptions);
-            jnz(slow_instruction());
+            interpret_if(kNotEqual);
         } else if (form != X87Form::kStoreControl) {
             load_address_again(op(o.a));
             mov(sized(state(&cpu_.fpu.fdp), 3), r12);
