@@ -196,6 +196,16 @@ Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, PhysAddr ma
     return b;
 }
 
+Block* BlockCache::known(u64 rip) {
+    const bool code64 = cpu_.mode.code64();
+    const u8* host = cpu_.mmu.fetch_hit(code64 ? rip : (cpu_.seg[kCs].base + rip) & 0xFFFFFFFF);
+    if (!host) return nullptr;
+    for (Block* b = hash_[slot(rip, cpu_.mode)]; b; b = b->next_hash)
+        if (b->host == host && b->rip == rip && b->mode == cpu_.mode)
+            return code64 || rip + b->bytes - 1 <= cpu_.seg[kCs].limit ? b : nullptr;
+    return nullptr;
+}
+
 Block* BlockCache::known(const Block& block, u64 rip) {
     if (!block.host || ((rip ^ block.rip) & kPageMask)) return nullptr;
     const u8* host = block.host + static_cast<i64>(rip - block.rip);

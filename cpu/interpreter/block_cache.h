@@ -66,6 +66,9 @@ public:
     void invalidate(PhysAddr addr, unsigned size);
     // Drops everything (map changed: host pointers are stale).
     void flush();
+    // The decoded block at `rip` in today's mode, if there is one and the exec TLB holds its page;
+    // never decodes.
+    Block* known(u64 rip);
     // The decoded block at `rip` on the page of `block`, if there is one; never decodes.
     Block* known(const Block& block, u64 rip);
     Decoder& decoder() { return decoder_; }

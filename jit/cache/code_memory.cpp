@@ -1,7 +1,6 @@
 #include "jit/cache/code_memory.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -12,22 +11,18 @@ Result<std::unique_ptr<CodeMemory>> CodeMemory::create(std::size_t bytes) {
     bytes = (bytes + 4095) & ~std::size_t{4095};
     std::unique_ptr<CodeMemory> code(new CodeMemory);
     code->size_ = bytes;
-    const int fd = ::memfd_create("ringminus-code", MFD_CLOEXEC);
-    if (fd < 0) return fail("code memory: memfd_create failed: %s", std::strerror(errno));
-    void *w = MAP_FAILED, *x = MAP_FAILED;
-    if (::ftruncate(fd, static_cast<off_t>(bytes)) == 0) {
-        w = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        x = ::mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-    }
-    const int error = errno;
-    ::close(fd);
+    // Anonymous and not a memfd: perf names only code in anonymous mappings by its map file.
+    void* const w =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    // A second view of a shared mapping: mremap(2), old_size = 0.
+    void* const x = w == MAP_FAILED ? MAP_FAILED : ::mremap(w, 0, bytes, MREMAP_MAYMOVE);
     if (w != MAP_FAILED) code->writable_ = static_cast<u8*>(w);
     if (x != MAP_FAILED) code->executable_ = static_cast<u8*>(x);
-    if (!code->writable_ || !code->executable_)
+    if (x == MAP_FAILED || ::mprotect(x, bytes, PROT_READ | PROT_EXEC) != 0)
         return fail(
             "code memory of %zu MiB cannot be mapped: %s; try a smaller -accel jit,tb-size= or "
             "-accel interp",
-            bytes >> 20, std::strerror(error));
+            bytes >> 20, std::strerror(errno));
     return code;
 }
 

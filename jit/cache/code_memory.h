@@ -1,6 +1,6 @@
-// Memory for generated code: one memfd mapped twice, writable and executable, never both at one
-// address (docs/architecture.md, decision 12). Allocation is a bump pointer; the translator empties
-// it as a whole.
+// Memory for generated code: one shared mapping with two views, writable and executable, never both
+// at one address (docs/architecture.md, decision 12). Allocation is a bump pointer; the translator
+// empties it as a whole.
 #pragma once
 #include <cstddef>
 #include <memory>

@@ -70,6 +70,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
       emitter_({cpu, thunks_, recipes_, points_}) {
     const x64::Callbacks callbacks{
         [](Cpu* c, u64 va, u32 point) { return self(c).touch(va, point); },
+        [](Cpu* c, u64 rip, u32 point) { return self(c).find_target(rip, point); },
         [](Cpu* c, u32 point) { return self(c).interpret(point); },
         [](Cpu* c, u32 recipe) {
             Translator& t = self(c);
@@ -101,6 +102,8 @@ std::string Statistics::text() const {
                 {"entries from the run loop", entries},
                 {"direct links made", links},
                 {"TLB refills", touches},
+                {"indirect targets not in the table", target_misses},
+                {"  found and put there", targets_found},
                 {"left before an access", access_exits},
                 {"left before an instruction", instruction_exits},
                 {"left for an event", event_exits},
@@ -381,6 +384,23 @@ u32 Translator::touch(u64 va, u32 point) {
     return p.has_value && cpu_.mmu.store_beside_code(va, cpu_.translated.stored, p.size) ? 2 : 0;
 }
 
+// The exec TLB vouches for the address; a page that it does not know is fetched only when the
+// branch is certain to be followed by its target.
+u32 Translator::find_target(u64 rip, u32 number) {
+    const Point& p = points_[number];
+    ++statistics_.target_misses;
+    if (!cpu_.mmu.fetch_hit(rip)) {
+        if (cpu_.tick_base + p.insn + 1 >= cpu_.translated.stop_at) return 0;
+        if (!cpu_.mmu.touch_code(rip)) return 0;
+    }
+    update_salt();
+    Block* block = cpu_.blocks->known(rip);
+    if (!block || !block->translation) return 0;
+    remember_target(rip, *of(*block));
+    ++statistics_.targets_found;
+    return 1;
+}
+
 bool Translator::interpret(u32 number) {
     const Point p = points_[number];
     ++statistics_.calls;
@@ -426,7 +446,13 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         const u32 number = enter_(&cpu, t->code);
         if (number == x64::kLeftDone) return true;
         const Point p = points_[number];
-        resolve_at(p);
+        // Going on in translated code, flags whose recipe is in memory can stay there.
+        bool late = p.kind == Point::kExit && p.recipe == kRecipeInMemory;
+        if (!late) resolve_at(p);
+        const auto leave = [&] {
+            if (late) resolve_at(p);
+            return true;
+        };
         switch (p.kind) {
             case Point::kAccess:
             case Point::kInstruction: {
@@ -449,12 +475,18 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         }
         if (cpu.tick_base >= cpu.translated.stop_at) {
             ++statistics_.event_exits;
-            return true;
+            return leave();
         }
-        // Looking it up must not fetch: the run loop does that again, and a device would notice.
-        if (!cpu.mmu.fetch_hit(cpu.rip)) return true;
+        // Nothing comes before the fetch now. A fault or a device is the run loop's.
+        if (!cpu.mmu.fetch_hit(cpu.rip) && !cpu.mmu.touch_code(cpu.rip)) return leave();
         const u64 generation = generation_;
-        block = cpu.blocks->find();
+        block = late ? cpu.blocks->known(cpu.rip) : nullptr;
+        if (!block || !block->translation) {
+            // What is decoded or translated may empty the caches, recipes too.
+            if (late) resolve_at(p);
+            late = false;
+            block = cpu.blocks->find();
+        }
         if (!block || !block->host) return true;
         t = of(*block);
         if (!t) {

@@ -33,6 +33,7 @@ struct Statistics {
     u64 entries = 0, links = 0, indirect_misses = 0;
     u64 touches = 0, access_exits = 0, instruction_exits = 0, calls = 0, call_leaves = 0,
         event_exits = 0;
+    u64 target_misses = 0, targets_found = 0;
     u64 flags_resolved = 0;
     std::vector<u64> calls_by_row;  // interpreter calls, by Insn::row
     std::string text() const;
@@ -80,6 +81,7 @@ private:
     u64 until_ = ~u64{0};
     bool interpret(u32 point);
     u32 touch(u64 va, u32 point);
+    u32 find_target(u64 rip, u32 point);
     void resolve_at(const Point& p);
     static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }
 

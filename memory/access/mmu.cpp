@@ -75,6 +75,11 @@ bool Mmu::touch(LinearAddr va, unsigned size, Access access) {
     return (access == Access::kWrite ? e.write : e.read) == page;
 }
 
+bool Mmu::touch_code(LinearAddr va) {
+    Place place;
+    return resolve(va, Access::kExecute, code_class_, place) && fetch_hit(va);
+}
+
 void Mmu::flush(const FlushFilter& filter) {
     spaces_->pool.for_each([&](TlbSpaces::Space& space) {
         const SpaceTag& tag = space.tag;

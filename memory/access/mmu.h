@@ -83,6 +83,8 @@ public:
     // Makes the TLB hold va for an access of `size` bytes by the current class. False: it cannot (a
     // fault, a device, code in the page, a page border); nothing but A and D bits has changed.
     [[nodiscard]] bool touch(LinearAddr va, unsigned size, Access access);
+    // The same for a fetch of the byte at va. A device page is refused untouched.
+    [[nodiscard]] bool touch_code(LinearAddr va);
     void flush(const FlushFilter& filter);
     void flush_all() { flush(FlushFilter{}); }
     // The 4 KiB physical page whose accesses go to Owner::special_page (xAPIC base); ~0 = none.

@@ -161,6 +161,13 @@ void Emitter::emit_cold() {
     }
     for (const ColdAccess& c : accesses_) emit_cold_access(c);
     for (const ColdExit& c : exits_) emit_cold_exit(c);
+    for (const ColdTarget& c : targets_) {
+        land(c.from);
+        xor_(r11, sized(state(&cpu_.translated.salt), 3));
+        mov(r12d, c.number);
+        call_thunk(context_.thunks.find);
+        jump_to(c.retry);
+    }
     for (std::size_t n = 0; n < leaves_.size(); ++n) {
         const ColdLeave& c = leaves_[n];
         land(c.from);
@@ -186,11 +193,16 @@ void Emitter::emit_check_target(Value v) {
     }
     save_flags_at_exit();
     with_source(o.a, o.size, [&](const Operand& s) { mov(sized_reg(r11, o.size), s); });
+    const u32 key = position();
     emit_target_key();
     cmp(r11, qword[r13 + r12 +
                    static_cast<int>(reinterpret_cast<const u8*>(cpu_.translated.targets) -
                                     reinterpret_cast<const u8*>(&cpu_))]);
-    interpret_if(kNotEqual);
+    Point p;
+    p.kind = Point::kInstruction;
+    p.recipe = current_recipe();
+    const u32 number = point(p);
+    targets_.push_back({jump_if(kNotEqual), number, key});
     clobber_flags();
     target_ready_ = true;
 }

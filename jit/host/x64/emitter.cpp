@@ -78,6 +78,7 @@ void Emitter::start_block(cpu::Block& block, FlagsDeadAt flags_dead_at) {
     leaves_.clear();
     exits_.clear();
     accesses_.clear();
+    targets_.clear();
     left_ = target_ready_ = vectors_ready_ = x87_ready_ = false;
     x87_note_ = {};
     for (Value& s : scratch_) s = kNoValue;

@@ -132,6 +132,12 @@ private:
         Jump event, unlinked;
         u32 number;
     };
+    // An indirect target, in r11 as its key, that is not in the table.
+    struct ColdTarget {
+        Jump from;
+        u32 number;
+        u32 retry;
+    };
     // A TLB miss. The registers of the address still hold what they held.
     struct ColdAccess {
         Jump from;
@@ -290,6 +296,7 @@ private:
     std::vector<ColdLeave> leaves_;
     std::vector<ColdExit> exits_;
     std::vector<ColdAccess> accesses_;
+    std::vector<ColdTarget> targets_;
     bool left_ = false;
     bool target_ready_ = false;  // r11 = key, r12 = table offset of the checked target
     bool vectors_ready_ = false;

@@ -35,7 +35,10 @@ public:
         write_enter();
         align(16);
         t.touch = getCurr();
-        write_touch();
+        write_ask(callbacks_.touch);
+        align(16);
+        t.find = getCurr();
+        write_ask(callbacks_.find);
         align(16);
         t.interpret = getCurr();
         write_interpret();
@@ -126,23 +129,23 @@ private:
         for (const Reg64& r : {r15, r14, r13, r12, rbp, rbx}) pop(r);
         ret();
     }
-    void write_touch() {
+    // A question that leaves all registers but r11 and r12 alone, or the block by the point.
+    void write_ask(u32 (*question)(cpu::Cpu*, u64, u32)) {
         // The C ABI keeps rbx rbp r12-r15; the others hold guest registers.
-        const Reg64 kept[] = {rax, rcx, rdx, rsi, rdi, r8, r9, r10};
+        const Reg64 kept[] = {rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11};
         Label refused, vectors, after;
-        for (const Reg64& r : kept) push(r);
-        sub(rsp, 8);  // 16-byte alignment: return address, 8 registers, this
+        for (const Reg64& r : kept) push(r);  // with the return address: aligned to 16
         mov(rdi, r13);
         mov(rsi, r11);
         mov(edx, r12d);
+        mov(at(&cpu_.tick_base), r14);
         cmp(at32(&cpu_.translated.vector_live), 0);
         jne(vectors, T_NEAR);
-        mov(rax, reinterpret_cast<u64>(callbacks_.touch));
+        mov(rax, reinterpret_cast<u64>(question));
         call(rax);
         L(after);
         cmp(eax, 1);  // equal: try again; below: refused; above: done
-        lea(rsp, ptr[rsp + 8]);
-        for (int n = 7; n >= 0; --n) pop(kept[n]);
+        for (int n = 8; n >= 0; --n) pop(kept[n]);
         jb(refused);
         ret();
         L(refused);
@@ -150,7 +153,7 @@ private:
         jmp(leave_, T_NEAR);
         L(vectors);
         store_vectors();
-        mov(rax, reinterpret_cast<u64>(callbacks_.touch));
+        mov(rax, reinterpret_cast<u64>(question));
         call(rax);
         reload_vectors();
         jmp(after, T_NEAR);

@@ -14,6 +14,9 @@ struct Callbacks {
     // Access at `va`: 1 = the TLB has it now; 2 = it was a store, and it is done; 0: it is the
     // interpreter's, nothing has changed.
     u32 (*touch)(cpu::Cpu*, u64 va, u32 point);
+    // Indirect branch to `rip`: 1 = the table of targets has it now; 0: the branch is the
+    // interpreter's, nothing has changed.
+    u32 (*find)(cpu::Cpu*, u64 rip, u32 point);
     // Interprets one instruction; state is in CpuState. True: go on behind it; false: leave, all
     // done.
     bool (*interpret)(cpu::Cpu*, u32 point);
@@ -25,6 +28,7 @@ struct Thunks {
     const void* enter = nullptr;      // u32 enter(Cpu*, const void* code): the point it left by
     const void* leave = nullptr;      // jmp, r12d = point
     const void* touch = nullptr;      // call, r11 = va, r12d = point; does not come back if refused
+    const void* find = nullptr;       // call, r11 = rip, r12d = point; as touch
     const void* interpret = nullptr;  // call, r12d = point
     const void* resolve = nullptr;    // call, r12d = recipe
     const void* load_vectors = nullptr;  // call: XMM registers and MXCSR from CpuState;
