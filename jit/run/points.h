@@ -1,8 +1,6 @@
 // The places where translated code can leave or call into C++, and what the C++ side must know
 // about each. Code names a point by its number (in r12d).
 #pragma once
-#include <vector>
-
 #include "base/types.h"
 
 namespace rm::cpu {
@@ -22,21 +20,46 @@ struct Point {
         kExit,         // to the block at `target`, by a jump that can be patched
         kAgain,        // before the block: look it up again
         kIndirect,     // after an indirect branch, for an event: rip is in r11, ticks in `insn`
-    } kind = kExit;
+    };
+    static constexpr u8 kNoRegister = 0xFF;
+    static constexpr u32 kNone = ~u32{0};
+
+    // kAccess: its address, from guest registers as they are at a miss, and, for a store that the
+    // runtime may make (beside code), its value.
+    struct Access {
+        enum Value : u8 { kNotStored, kConstant, kRegister, kSpilled };
+        u64 displacement;
+        u64 constant;     // kConstant
+        const u8* retry;  // executable view
+        u8 base, index, scale, segment;
+        bool narrow;    // a 32-bit address
+        bool computed;  // it is in TranslatorState::spill[3]
+        Value value;
+        u8 number;  // kRegister: byte offset into CpuState::gpr; kSpilled: in
+                    // TranslatorState::spill
+    };
+    // kExit. Addresses are in the writable view.
+    struct Exit {
+        u64 target;  // rip
+        u8* jump;    // the jump to patch; null: the guard of a block (Translation::guard)
+        cpu::Block* linked;
+        u32 stub;           // behind the jump: what it leads to unlinked
+        u32 next_incoming;  // the next point that is linked to the same block, kNone at the end
+    };
+
+    Kind kind = kExit;
     u8 size = 0;  // kAccess: bytes
     bool write = false;
-    bool has_value = false;   // kAccess: a store, its value in TranslatorState::stored
     bool cross_page = false;  // kExit: the target is on another page
     u16 insn = 0;
+    u16 done = 0;  // kAccess, a store: bytes from `retry` to behind it
     u32 recipe = 0;
     cpu::Block* block = nullptr;
-    u64 target = 0;  // kExit: rip
-    // kExit, addresses in the writable view: the jump to patch, and what it leads to unlinked. For
-    // cross_page the linked jump leads to `guard`, whose constants are patched too.
-    u8* jump = nullptr;
-    u8* stub = nullptr;
-    u8 *guard = nullptr, *guard_page = nullptr, *guard_addend = nullptr, *guard_jump = nullptr;
-    cpu::Block* linked = nullptr;
+    union {
+        Exit exit;
+        Access access;
+    };
+    Point() : exit{0, nullptr, nullptr, 0, kNone} {}
 };
 
 }  // namespace rm::jit

@@ -48,6 +48,27 @@ void settle_x87_pointers(Cpu& cpu) {
     }
 }
 
+u64 address_of(const Cpu& cpu, const Point::Access& a) {
+    u64 va = a.displacement;
+    if (a.computed) return cpu.translated.spill[3];
+    if (a.base != Point::kNoRegister) va += cpu.gpr[a.base];
+    if (a.index != Point::kNoRegister) va += cpu.gpr[a.index] << a.scale;
+    if (a.narrow) va = static_cast<u32>(va);
+    return a.segment == cpu::kFs || a.segment == cpu::kGs ? va + cpu.seg_base64[a.segment] : va;
+}
+
+u64 value_of(const Cpu& cpu, const Point::Access& a) {
+    switch (a.value) {
+        case Point::Access::kRegister: {
+            u64 v;  // more than the operand's bytes may be foreign: the store cuts it to its size
+            std::memcpy(&v, reinterpret_cast<const u8*>(cpu.gpr) + a.number, sizeof v);
+            return v;
+        }
+        case Point::Access::kSpilled: return cpu.translated.spill[a.number];
+        default: return a.constant;
+    }
+}
+
 void put32(u8* at, i64 value) {
     const i32 v = static_cast<i32>(value);
     std::memcpy(at, &v, 4);
@@ -69,7 +90,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
       code_(std::move(code)),
       emitter_({cpu, thunks_, recipes_, points_}) {
     const x64::Callbacks callbacks{
-        [](Cpu* c, u64 va, u32 point) { return self(c).touch(va, point); },
+        [](Cpu* c, u32 point) { return self(c).touch(point); },
         [](Cpu* c, u64 rip, u32 point) { return self(c).find_target(rip, point); },
         [](Cpu* c, u32 point) { return self(c).interpret(point); },
         [](Cpu* c, u32 recipe) {
@@ -222,20 +243,19 @@ Translator::Translation* Translator::translate(Block& block) {
         ++statistics_.untranslatable;
         return nullptr;
     }
-    auto t = std::make_unique<Translation>();
-    t->block = &block;
-    t->code = code_->next() + code_->executable_delta();
-    t->bytes = static_cast<u32>(bytes);
-    for (std::size_t n = first_point; n < points_.size(); ++n)
-        if (points_[n].kind == Point::kExit) t->exits.push_back(static_cast<u32>(n));
+    Translation& t = translations_.emplace_back();
+    t.block = &block;
+    t.code = code_->next() + code_->executable_delta();
+    t.bytes = static_cast<u32>(bytes);
+    t.first_point = static_cast<u32>(first_point);
+    t.points = static_cast<u32>(points_.size() - first_point);
     code_->take(bytes);
-    dump(block, *t);
+    dump(block, t);
     ++statistics_.blocks;
     statistics_.instructions += block.count;
     statistics_.code_bytes += bytes;
-    block.translation = t.get();
-    translations_.push_back(std::move(t));
-    return translations_.back().get();
+    block.translation = &t;
+    return &t;
 }
 
 // For -d op, out_asm and for perf.
@@ -276,8 +296,8 @@ std::string Translator::explain(Block& block) {
 // --- forgetting ---
 
 void Translator::empty() {
-    for (auto& t : translations_)
-        if (t->block) t->block->translation = nullptr;
+    for (Translation& t : translations_)
+        if (t.block) t.block->translation = nullptr;
     flushed();
 }
 
@@ -296,12 +316,15 @@ void Translator::dropped(Block& block) {
     Translation* t = of(block);
     block.translation = nullptr;
     t->block = nullptr;
-    for (u32 p : t->incoming) unlink(p);
-    for (u32 p : t->exits) {
-        Block* to = points_[p].linked;
-        if (!to || !to->translation) continue;
-        std::erase(of(*to)->incoming, p);
-        points_[p].linked = nullptr;
+    for (u32 p = t->incoming; p != Point::kNone; p = points_[p].exit.next_incoming) unlink(p);
+    for (u32 p = t->first_point; p < t->first_point + t->points; ++p) {
+        if (points_[p].kind != Point::kExit) continue;
+        Point::Exit& exit = points_[p].exit;
+        if (!exit.linked || !exit.linked->translation) continue;
+        u32* at = &of(*exit.linked)->incoming;
+        while (*at != p) at = &points_[*at].exit.next_incoming;
+        *at = exit.next_incoming;
+        exit.linked = nullptr;
     }
     auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(block.rip)];
     if (target.code == t->code) target = {};
@@ -311,30 +334,40 @@ void Translator::dropped(Block& block) {
 // --- linking ---
 
 void Translator::unlink(u32 number) {
-    Point& p = points_[number];
-    set_jump(p.jump, p.stub);
-    p.linked = nullptr;
+    Point::Exit& exit = points_[number].exit;
+    set_jump(exit.jump, exit.jump + 5 + exit.stub);
+    exit.linked = nullptr;
 }
 
 void Translator::link(u32 number, Translation& to) {
-    Point& p = points_[number];
-    if (p.linked) return;
-    u8* code = const_cast<u8*>(to.code) - code_->executable_delta();
-    if (p.cross_page) {
-        // The guard (emit_exit): mov r11,[..]; mov r12,page; cmp; jne; mov r12,addend; cmp; jne;
-        // jmp.
-        const u64 page = p.target & kPageMask;
-        const u64 addend = reinterpret_cast<u64>(to.block->host) - to.block->rip;
-        std::memcpy(p.guard_page, &page, 8);
-        std::memcpy(p.guard_addend, &addend, 8);
-        set_jump(p.guard_jump, code);
-        set_jump(p.jump, p.guard);
-    } else {
-        set_jump(p.jump, code);
-    }
-    p.linked = to.block;
-    to.incoming.push_back(number);
+    if (points_[number].exit.linked || !points_[number].exit.jump) return;
+    u8* const code = points_[number].cross_page
+                         ? guard_of(to)
+                         : const_cast<u8*>(to.code) - code_->executable_delta();
+    if (!code) return;
+    Point::Exit& exit = points_[number].exit;
+    set_jump(exit.jump, code);
+    exit.linked = to.block;
+    exit.next_incoming = to.incoming;
+    to.incoming = number;
     ++statistics_.links;
+}
+
+// Null: there is no room left.
+u8* Translator::guard_of(Translation& to) {
+    if (to.guard || code_->left() < x64::Emitter::kGuardBytes) return to.guard;
+    Point p;
+    p.recipe = kRecipeInMemory;  // exits to other pages keep no flags elsewhere
+    p.block = to.block;
+    p.exit.target = to.block->rip;
+    points_.push_back(p);
+    to.guard = code_->next();
+    emitter_.emit_page_guard(*to.block, to.code - code_->executable_delta(),
+                             static_cast<u32>(points_.size() - 1), to.guard,
+                             x64::Emitter::kGuardBytes);
+    statistics_.code_bytes += emitter_.getSize();
+    code_->take(emitter_.getSize());
+    return to.guard;
 }
 
 void Translator::update_salt() {
@@ -375,13 +408,16 @@ void Translator::resolve_at(const Point& p) {
     recipes_.resolve(cpu_, recipe);
 }
 
-u32 Translator::touch(u64 va, u32 point) {
-    const Point& p = points_[point];
+const void* Translator::touch(u32 number) {
+    const Point& p = points_[number];
+    const Point::Access& a = p.access;
     ++statistics_.touches;
+    const u64 va = address_of(cpu_, a);
     const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
     update_salt();  // the walk may have found the page elsewhere
-    if (good) return 1;
-    return p.has_value && cpu_.mmu.store_beside_code(va, cpu_.translated.stored, p.size) ? 2 : 0;
+    if (good) return a.retry;
+    if (a.value == Point::Access::kNotStored) return nullptr;
+    return cpu_.mmu.store_beside_code(va, value_of(cpu_, a), p.size) ? a.retry + p.done : nullptr;
 }
 
 // The exec TLB vouches for the address; a page that it does not know is fetched only when the
@@ -469,7 +505,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
                 cpu.rip = cpu.translated.spill[1];
                 ++statistics_.event_exits;
                 return true;
-            case Point::kExit: cpu.rip = p.target; break;
+            case Point::kExit: cpu.rip = p.exit.target; break;
             case Point::kAgain: cpu.rip = p.block->rip; return true;
             case Point::kCall: return true;
         }

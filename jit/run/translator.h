@@ -4,6 +4,7 @@
 // it.
 #pragma once
 #include <cstdio>
+#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -58,8 +59,10 @@ private:
         cpu::Block* block;
         const u8* code;  // executable view
         u32 bytes;
-        std::vector<u32> exits;     // points of its own that can be linked
-        std::vector<u32> incoming;  // points linked to it
+        u32 first_point, points;  // its own
+        // Points linked to it: a list by Point::Exit::next_incoming.
+        u32 incoming = Point::kNone;
+        u8* guard = nullptr;  // how jumps from other pages enter it, made for the first of them
     };
 
     Translator(cpu::Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code);
@@ -71,6 +74,7 @@ private:
     void empty();
     void unlink(u32 point);
     void link(u32 point, Translation& to);
+    u8* guard_of(Translation& to);
     void update_salt();
     void remember_target(u64 rip, const Translation& t);
     void update_stop();
@@ -80,7 +84,7 @@ private:
     }
     u64 until_ = ~u64{0};
     bool interpret(u32 point);
-    u32 touch(u64 va, u32 point);
+    const void* touch(u32 point);
     u32 find_target(u64 rip, u32 point);
     void resolve_at(const Point& p);
     static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }
@@ -95,8 +99,7 @@ private:
     x64::Emitter emitter_;
     bool interpret_[cpu::BlockCache::kMaxInsns] = {};  // instructions of the block being translated
     ir::Block looked_at_;                              // by replaces_flags()
-    std::vector<std::unique_ptr<Translation>> translations_;
-    std::vector<std::unique_ptr<Translation>> graveyard_;
+    std::deque<Translation> translations_;
     u64 generation_ = 0;  // of everything above; changes when it is emptied
     u64 salt_epoch_ = ~u64{0};
     u32 salt_mode_ = 0;

@@ -57,20 +57,17 @@ void Emitter::load_unless(const u32& live, const void* load) {
 void Emitter::emit_second_page_guard() {
     const u64 mask = block_->mode.code64() ? ~u64{0} : 0xFFFFFFFF;
     const u64 page = ((block_->rip & kPageMask) + kPageSize) & mask;
-    const u64 addend = reinterpret_cast<u64>(block_->host2) - page;
-    const int at =
-        static_cast<int>(((page >> 12) & (memory::kTlbEntries - 1)) * sizeof(memory::TlbEntry));
     Point p;
     p.kind = Point::kAgain;
     p.recipe = kRecipeInMemory;
     const u32 number = point(p);
-    mov(r11, sized(state(cpu_.mmu.code_table()), 3));
-    mov(r12, page);
-    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, exec))], r12);
-    leaves_.push_back({jump_if(kNotEqual), number, {}, false});
-    mov(r12, addend);
-    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, addend))], r12);
-    leaves_.push_back({jump_if(kNotEqual), number, {}, false});
+    leaves_.push_back(
+        {compare_page(page, offsetof(memory::TlbEntry, exec), page, true), number, {}, false});
+    leaves_.push_back({compare_page(page, offsetof(memory::TlbEntry, addend),
+                                    reinterpret_cast<u64>(block_->host2) - page, false),
+                       number,
+                       {},
+                       false});
 }
 
 void Emitter::emit_interp(unsigned index) {
@@ -95,7 +92,7 @@ void Emitter::emit_exit(u64 target) {
     if (!dead) save_flags_at_exit();
     Point p;
     p.kind = Point::kExit;
-    p.target = target;
+    p.exit.target = target;
     p.recipe = current_recipe();
     p.cross_page = ((block_->rip ^ target) & kPageMask) != 0;
     const u32 number = point(p);
@@ -109,30 +106,34 @@ void Emitter::emit_exit(u64 target) {
 void Emitter::emit_cold_exit(const ColdExit& c) {
     land(c.event);
     land(c.unlinked);
-    Point& p = context_.points[c.number];
-    const u32 stub = position();
-    p.jump = address(c.unlinked.end) - 5;
-    p.stub = address(stub);
+    Point::Exit& exit = context_.points[c.number].exit;
+    exit.jump = address(c.unlinked.end) - 5;
+    exit.stub = position() - c.unlinked.end;
     leave_by(c.number);
-    if (!p.cross_page) return;
-    // Linked, it must first see that the target page is still mapped as it was: the constants
-    // are patched by the runtime (Translator::link).
-    p.guard = here();
-    const int at =
-        static_cast<int>(((p.target >> 12) & (memory::kTlbEntries - 1)) * sizeof(memory::TlbEntry));
-    mov(r11, sized(state(cpu_.mmu.code_table()), 3));
-    // Constants too wide for the short form, so that they have eight bytes to patch.
-    constexpr u64 kWide = 0x1111111111111111;
-    mov(r12, kWide);
-    p.guard_page = here() - 8;
-    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, exec))], r12);
-    jump_to_if(kNotEqual, stub);
-    mov(r12, kWide);
-    p.guard_addend = here() - 8;
-    cmp(qword[r11 + at + static_cast<int>(offsetof(memory::TlbEntry, addend))], r12);
-    jump_to_if(kNotEqual, stub);
-    p.guard_jump = here();
-    jmp(address(stub), T_NEAR);
+}
+
+// In front of a block, for jumps from other pages: is its page still mapped as it was? If the TLB
+// does not know, out by point `number`.
+void Emitter::emit_page_guard(const cpu::Block& block, const u8* code, u32 number, void* memory,
+                              std::size_t bytes) {
+    start(memory, bytes);
+    const Jump page =
+        compare_page(block.rip, offsetof(memory::TlbEntry, exec), block.rip & kPageMask, true);
+    const Jump frame = compare_page(block.rip, offsetof(memory::TlbEntry, addend),
+                                    reinterpret_cast<u64>(block.host) - block.rip, false);
+    jmp(code);
+    land(page);
+    land(frame);
+    leave_by(number);
+}
+
+// A member of the TLB entry for code at rip with a constant: jumps if it is another.
+Assembler::Jump Emitter::compare_page(u64 rip, std::size_t member, u64 value, bool load_table) {
+    if (load_table) mov(r11, sized(state(cpu_.mmu.code_table()), 3));
+    const std::size_t slot = (rip >> 12) & (memory::kTlbEntries - 1);
+    mov(r12, value);
+    cmp(qword[r11 + static_cast<int>(slot * sizeof(memory::TlbEntry) + member)], r12);
+    return jump_if(kNotEqual);
 }
 
 void Emitter::emit_jump_if(Value v) {
@@ -159,7 +160,12 @@ void Emitter::emit_cold() {
         x87_note_ = {};
         emit_exit(t.target);
     }
-    for (const ColdAccess& c : accesses_) emit_cold_access(c);
+    for (const ColdAccess& c : accesses_) {
+        land(c.from);
+        store_x87_note(c.note);
+        mov(r12d, c.number);
+        jmp(context_.thunks.touch);
+    }
     for (const ColdExit& c : exits_) emit_cold_exit(c);
     for (const ColdTarget& c : targets_) {
         land(c.from);

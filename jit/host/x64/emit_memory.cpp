@@ -172,34 +172,9 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
             }
         }
     }
-    Point p;
-    p.kind = Point::kAccess;
-    p.size = static_cast<u8>(bytes);
-    p.write = write;
-    p.has_value = stored != kNoValue;
-    p.recipe = current_recipe();
-    const u32 number = point(p);
-    // A store that turns out to be beside code is made by the runtime: `done` is then set behind
-    // it.
-    accesses_.push_back({slow, number, retry, 0, a, location(address.a), location(address.b),
-                         location(stored), x87_note_});
+    const u32 number = access_point(address, bytes, write, retry, stored);
+    accesses_.push_back({slow, number, x87_note_});
     return host;
-}
-
-void Emitter::emit_cold_access(const ColdAccess& c) {
-    const Op& address = op(c.address);
-    if (address.a != kNoValue) loc_[address.a] = c.base;
-    if (address.b != kNoValue) loc_[address.b] = c.index;
-    land(c.from);
-    store_x87_note(c.note);
-    load_address(r11, address, 0);
-    if (address.m == cpu::kFs || address.m == cpu::kGs)
-        add(r11, sized(state(&cpu_.seg_base64[address.m]), 3));
-    if (c.done) put_stored(c.value);
-    mov(r12d, c.number);
-    call_thunk(context_.thunks.touch);
-    if (c.done) jump_to_if(kNotEqual, c.done);
-    jump_to(c.retry);
 }
 
 // An address with the offset of a bit string's word in it, to r11. Uses r12.
@@ -245,30 +220,42 @@ void Emitter::load_address_again(const Op& address) {
     if (address.size == 2) mov(r12d, r12d);
 }
 
-// The value of a store to where the runtime finds it. Uses r12.
-void Emitter::put_stored(const Loc& value) {
-    const Address to = sized(state(&cpu_.translated.stored), 3);
+// What the runtime must know of a store's value to make it.
+void Emitter::describe_stored(Point::Access& access, const Loc& value) {
     switch (value.kind) {
         case Loc::kConstant:
-            mov(r12, value.imm);
-            mov(to, r12);
+            access.value = Point::Access::kConstant;
+            access.constant = value.imm;
             return;
-        case Loc::kGpr:
-            if (value.n & 7) {
-                load_high_byte(r12, static_cast<unsigned>(host_of(value.n >> 3)));
-                mov(to, r12);
-            } else if (host_of(value.n >> 3) >= 0) {
-                mov(to, Reg64(host_of(value.n >> 3)));
-            } else {
-                mov(r12, sized(gpr_home(value.n >> 3), 3));
-                mov(to, r12);
-            }
-            return;
-        default:
-            mov(r12, sized(state(&cpu_.translated.spill[value.n]), 3));
-            mov(to, r12);
-            return;
+        case Loc::kGpr: access.value = Point::Access::kRegister; break;
+        default: access.value = Point::Access::kSpilled; break;
     }
+    access.number = value.n;
+}
+
+// The number of the point for an access that misses the TLB and tries again at `retry`.
+u32 Emitter::access_point(const Op& address, unsigned bytes, bool write, u32 retry, Value stored) {
+    auto guest = [this](Value v) {
+        return v == kNoValue ? Point::kNoRegister : static_cast<u8>(loc_[v].n >> 3);
+    };
+    Point p;
+    p.kind = Point::kAccess;
+    p.size = static_cast<u8>(bytes);
+    p.write = write;
+    p.recipe = current_recipe();
+    p.access = {.displacement = address.imm,
+                .constant = 0,
+                .retry = this->address(retry) + context_.thunks.executable,
+                .base = guest(address.a),
+                .index = guest(address.b),
+                .scale = address.n,
+                .segment = address.m,
+                .narrow = address.size == 2,
+                .computed = address.c != kNoValue,
+                .value = Point::Access::kNotStored,
+                .number = 0};
+    if (stored != kNoValue) describe_stored(p.access, loc_[stored]);
+    return point(p);
 }
 
 void Emitter::emit_store(Value v) {
@@ -276,8 +263,12 @@ void Emitter::emit_store(Value v) {
     spill_all();
     const Loc::Kind kind = loc_[op(v).b].kind;
     const bool plain = kind == Loc::kConstant || kind == Loc::kGpr || kind == Loc::kSpill;
-    emit_store_to(v, checked(op(v).a, 1u << op(v).size, true, 0, plain ? op(v).b : kNoValue));
-    if (plain) accesses_.back().done = position();
+    const u32 retry = position();
+    const RegExp host = checked(op(v).a, 1u << op(v).size, true, 0, plain ? op(v).b : kNoValue);
+    const u32 number = accesses_.back().number;
+    emit_store_to(v, host);
+    // The runtime makes it where it is beside code, and goes on behind it.
+    if (plain) context_.points[number].done = static_cast<u16>(position() - retry);
 }
 
 void Emitter::emit_store_to(Value v, const RegExp& host) {

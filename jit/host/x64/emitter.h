@@ -45,6 +45,10 @@ public:
     ir::Block& code() { return ir_; }
     // Emits `block`, whose IR is in code(); throws NotNative or Xbyak::Error.
     void run(cpu::Block& block, FlagsDeadAt flags_dead_at, void* memory, std::size_t bytes);
+    // The guard of a block that is entered from other pages; kGuardBytes are enough.
+    static constexpr std::size_t kGuardBytes = 80;
+    void emit_page_guard(const cpu::Block& block, const u8* code, u32 number, void* memory,
+                         std::size_t bytes);
     // Offset of the code of each guest instruction, for dumps and fault reports.
     const std::vector<u32>& starts() const { return starts_; }
 
@@ -142,9 +146,6 @@ private:
     struct ColdAccess {
         Jump from;
         u32 number;
-        u32 retry, done;  // done: behind a store, 0 = the runtime never makes this access
-        ir::Value address;
-        Loc base, index, value;
         X87Note note;
     };
 
@@ -170,7 +171,9 @@ private:
     void emit_put_if(ir::Value v);
     void emit_store(ir::Value v);
     void emit_store_to(ir::Value v, const Xbyak::RegExp& host);
-    void put_stored(const Loc& value);
+    static void describe_stored(Point::Access& access, const Loc& value);
+    u32 access_point(const ir::Op& address, unsigned bytes, bool write, u32 retry,
+                     ir::Value stored);
     void emit_commit(ir::Value v);
     void emit_select(ir::Value v);
     void emit_equal(ir::Value v);
@@ -216,7 +219,6 @@ private:
     bool is_constant(ir::Value v) const { return op(v).code == ir::Code::constant; }
     bool is_gpr(ir::Value v, unsigned guest) const;
     bool without_rex(ir::Value v) const;
-    Loc location(ir::Value v) const { return v == ir::kNoValue ? Loc{} : loc_[v]; }
     int last_use(ir::Value v) const { return last_[v]; }
     int put_target(ir::Value v, ir::Value& put) const;
     int high_target(ir::Value v) const;
@@ -273,7 +275,7 @@ private:
     void leave_by(u32 number);
     void emit_cold();
     void emit_cold_exit(const ColdExit& c);
-    void emit_cold_access(const ColdAccess& c);
+    Jump compare_page(u64 rip, std::size_t member, u64 value, bool load_table);
 
     const EmitContext context_;
     cpu::Cpu& cpu_;

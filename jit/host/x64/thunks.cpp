@@ -35,10 +35,10 @@ public:
         write_enter();
         align(16);
         t.touch = getCurr();
-        write_ask(callbacks_.touch);
+        write_touch();
         align(16);
         t.find = getCurr();
-        write_ask(callbacks_.find);
+        write_find();
         align(16);
         t.interpret = getCurr();
         write_interpret();
@@ -129,34 +129,50 @@ private:
         for (const Reg64& r : {r15, r14, r13, r12, rbp, rbx}) pop(r);
         ret();
     }
-    // A question that leaves all registers but r11 and r12 alone, or the block by the point.
-    void write_ask(u32 (*question)(cpu::Cpu*, u64, u32)) {
+    // The stack must be aligned.
+    template <class F>
+    void call_keeping_vectors(F* callback) {
+        Label vectors, after;
+        mov(rax, reinterpret_cast<u64>(callback));
+        cmp(at32(&cpu_.translated.vector_live), 0);
+        jne(vectors);
+        call(rax);
+        jmp(after);
+        L(vectors);
+        store_vectors();
+        call(rax);
+        reload_vectors();
+        L(after);
+    }
+    void write_touch() {
+        store_registers();
+        mov(rdi, r13);
+        mov(esi, r12d);
+        call_keeping_vectors(callbacks_.touch);
+        mov(r11, rax);
+        load_registers();
+        test(r11, r11);
+        jz(leave_);
+        jmp(r11);
+    }
+    // Leaves all registers but r11 and r12 alone, or the block by the point.
+    void write_find() {
         // The C ABI keeps rbx rbp r12-r15; the others hold guest registers.
         const Reg64 kept[] = {rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11};
-        Label refused, vectors, after;
+        Label refused;
         for (const Reg64& r : kept) push(r);  // with the return address: aligned to 16
         mov(rdi, r13);
         mov(rsi, r11);
         mov(edx, r12d);
         mov(at(&cpu_.tick_base), r14);
-        cmp(at32(&cpu_.translated.vector_live), 0);
-        jne(vectors, T_NEAR);
-        mov(rax, reinterpret_cast<u64>(question));
-        call(rax);
-        L(after);
-        cmp(eax, 1);  // equal: try again; below: refused; above: done
+        call_keeping_vectors(callbacks_.find);
+        test(eax, eax);
         for (int n = 8; n >= 0; --n) pop(kept[n]);
-        jb(refused);
+        jz(refused);
         ret();
         L(refused);
         add(rsp, 8);
-        jmp(leave_, T_NEAR);
-        L(vectors);
-        store_vectors();
-        mov(rax, reinterpret_cast<u64>(question));
-        call(rax);
-        reload_vectors();
-        jmp(after, T_NEAR);
+        jmp(leave_);
     }
     void write_interpret() {
         Label left;
@@ -180,25 +196,14 @@ private:
     }
     // Nothing but CpuState::cc changes; vectors stay in the registers.
     void write_resolve() {
-        Label vectors, after;
         store_registers();
         sub(rsp, 8);
         mov(rdi, r13);
         mov(esi, r12d);
-        cmp(at32(&cpu_.translated.vector_live), 0);
-        jne(vectors);
-        mov(rax, reinterpret_cast<u64>(callbacks_.resolve));
-        call(rax);
-        L(after);
+        call_keeping_vectors(callbacks_.resolve);
         add(rsp, 8);
         load_registers();
         ret();
-        L(vectors);
-        store_vectors();
-        mov(rax, reinterpret_cast<u64>(callbacks_.resolve));
-        call(rax);
-        reload_vectors();
-        jmp(after, T_NEAR);
     }
 
     const cpu::Cpu& cpu_;

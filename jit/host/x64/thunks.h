@@ -11,9 +11,10 @@ namespace rm::jit::x64 {
 
 // The C++ side, called with the point's number.
 struct Callbacks {
-    // Access at `va`: 1 = the TLB has it now; 2 = it was a store, and it is done; 0: it is the
+    // An access that missed the TLB; the state is in CpuState. Where to go on: at the access, the
+    // TLB has it now; or behind it, it was a store that has been made. Null: it is the
     // interpreter's, nothing has changed.
-    u32 (*touch)(cpu::Cpu*, u64 va, u32 point);
+    const void* (*touch)(cpu::Cpu*, u32 point);
     // Indirect branch to `rip`: 1 = the table of targets has it now; 0: the branch is the
     // interpreter's, nothing has changed.
     u32 (*find)(cpu::Cpu*, u64 rip, u32 point);
@@ -25,12 +26,12 @@ struct Callbacks {
 };
 
 struct Thunks {
-    const void* enter = nullptr;      // u32 enter(Cpu*, const void* code): the point it left by
-    const void* leave = nullptr;      // jmp, r12d = point
-    const void* touch = nullptr;      // call, r11 = va, r12d = point; does not come back if refused
-    const void* find = nullptr;       // call, r11 = rip, r12d = point; as touch
-    const void* interpret = nullptr;  // call, r12d = point
-    const void* resolve = nullptr;    // call, r12d = recipe
+    const void* enter = nullptr;  // u32 enter(Cpu*, const void* code): the point it left by
+    const void* leave = nullptr;  // jmp, r12d = point
+    const void* touch = nullptr;  // jmp, r12d = point; goes on where the callback says, or leaves
+    const void* find = nullptr;   // call, r11 = rip, r12d = point; does not come back if refused
+    const void* interpret = nullptr;     // call, r12d = point
+    const void* resolve = nullptr;       // call, r12d = recipe
     const void* load_vectors = nullptr;  // call: XMM registers and MXCSR from CpuState;
                                          // r12d != 0: an exception is unmasked, nothing was loaded
     const void* load_x87 = nullptr;      // call: the x87 unit from CpuState; r12d as load_vectors
