@@ -281,8 +281,14 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     out = Insn{};
     out.offset = offset;
     const unsigned available = bytes.size() < 15 ? static_cast<unsigned>(bytes.size()) : 15;
-    const ZyanStatus status = ZydisDecoderDecodeFull(&impl_->zydis[mode.code_size_log2() - 1],
-                                                     bytes.data(), available, &z, ops);
+    const ZydisDecoder& zydis = impl_->zydis[mode.code_size_log2() - 1];
+    ZydisDecoderContext zydis_context;
+    ZyanStatus status =
+        ZydisDecoderDecodeInstruction(&zydis, &zydis_context, bytes.data(), available, &z);
+    // Operands that are not written in the instruction are its body's business.
+    if (ZYAN_SUCCESS(status))
+        status =
+            ZydisDecoderDecodeOperands(&zydis, &zydis_context, &z, ops, z.operand_count_visible);
     out.row = 0xFFFF;
     out.length = 1;
     if (status == ZYDIS_STATUS_NO_MORE_DATA) {

@@ -75,7 +75,7 @@ public:
     u64 decoded_blocks = 0, invalidations = 0;
 
 private:
-    static constexpr unsigned kHashBits = 16;
+    static constexpr unsigned kHashBits = 18;
     static constexpr std::size_t kArenaBytes = std::size_t{64} << 20;
 
     unsigned slot(u64 rip, Mode mode) const {

@@ -2,15 +2,15 @@
 
 namespace rm::jit::ir {
 
-namespace {
-
 using enum Kind;
 
-constexpr CodeInfo kInfo[] = {
+const CodeInfo kCodeInfo[] = {
 #define RM_IR(name, a, b, c, result, effect) {#name, {a, b, c}, result, Effect::effect},
 #include "jit/ir/ops.def"
 #undef RM_IR
 };
+
+namespace {
 
 constexpr cpu::Cc kCfOf = cpu::kCcCf | cpu::kCcOf;
 
@@ -25,8 +25,6 @@ int known_count(const Block& block, const Op& op) {
 }
 
 }  // namespace
-
-const CodeInfo& info(Code code) { return kInfo[static_cast<unsigned>(code)]; }
 
 cpu::Cc condition_flags(unsigned cc) {
     using namespace cpu;

@@ -39,7 +39,8 @@ struct CodeInfo {
     Kind result;
     Effect effect;
 };
-const CodeInfo& info(Code code);
+extern const CodeInfo kCodeInfo[];
+inline const CodeInfo& info(Code code) { return kCodeInfo[static_cast<unsigned>(code)]; }
 
 using Value = u16;  // index of the operation that makes it
 inline constexpr Value kNoValue = 0xFFFF;

@@ -13,7 +13,7 @@ u64 hash_of(const FlagRecipe& r) {
     u64 h = static_cast<u64>(r.code) | u64{r.size} << 8 | u64{r.writes} << 16 | u64{r.before} << 32;
     for (const Source& s : {r.a, r.b, r.c, r.result})
         h = (h ^ (s.kind + (u64{s.number} << 8) + s.value * 0x9E3779B97F4A7C15u)) * 0x100000001B3u;
-    return h;
+    return h ^ h >> 32;
 }
 
 u64 read(const cpu::Cpu& cpu, const Source& s) {
@@ -80,14 +80,23 @@ Cc compute(const FlagRecipe& r, u64 a64, u64 b64, u64 c64, u64 r64, Cc old) {
 }  // namespace
 
 u32 FlagRecipes::number_of(const FlagRecipe& recipe) {
-    const u64 h = hash_of(recipe);
-    const auto [first, last] = index_.equal_range(h);
-    for (auto it = first; it != last; ++it)
-        if (all_[it->second] == recipe) return it->second;
+    std::size_t at = hash_of(recipe) & (index_.size() - 1);
+    for (; index_[at]; at = (at + 1) & (index_.size() - 1))
+        if (all_[index_[at]] == recipe) return index_[at];
+    const u32 number = static_cast<u32>(all_.size());
     all_.push_back(recipe);
-    const u32 number = static_cast<u32>(all_.size() - 1);
-    index_.emplace(h, number);
+    index_[at] = number;
+    if (all_.size() * 2 > index_.size()) grow();
     return number;
+}
+
+void FlagRecipes::grow() {
+    index_.assign(index_.size() * 2, 0);
+    for (u32 number = 1; number < all_.size(); ++number) {
+        std::size_t at = hash_of(all_[number]) & (index_.size() - 1);
+        while (index_[at]) at = (at + 1) & (index_.size() - 1);
+        index_[at] = number;
+    }
 }
 
 Cc FlagRecipes::flags(const cpu::Cpu& cpu, u32 number) const {

@@ -4,7 +4,7 @@
 // own definitions (cpu/interpreter/alu.h), so that both engines agree also on flags the manuals
 // leave undefined.
 #pragma once
-#include <unordered_map>
+#include <algorithm>
 #include <vector>
 
 #include "cpu/cpu.h"
@@ -33,7 +33,7 @@ struct FlagRecipe {
 // All recipes in use; number 0 means that CpuState::cc is right.
 class FlagRecipes {
 public:
-    FlagRecipes() : all_(1) {}
+    FlagRecipes() : all_(1), index_(kFirstSlots) {}
     u32 number_of(const FlagRecipe& recipe);
     // The flags, given registers and slots as they are in `cpu`.
     cpu::Cc flags(const cpu::Cpu& cpu, u32 number) const;
@@ -45,12 +45,14 @@ public:
     std::size_t size() const { return all_.size(); }
     void clear() {
         all_.resize(1);
-        index_.clear();
+        std::fill(index_.begin(), index_.end(), 0);
     }
 
 private:
     std::vector<FlagRecipe> all_;
-    std::unordered_multimap<u64, u32> index_;
+    static constexpr std::size_t kFirstSlots = 4096;
+    void grow();
+    std::vector<u32> index_;  // open addressing by hash, a power of two; 0: free
 };
 
 }  // namespace rm::jit

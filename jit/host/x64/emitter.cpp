@@ -61,7 +61,7 @@ void Emitter::analyse() {
     for (std::size_t i = n; i-- > 0;) {
         const Op& o = ir_.ops[i];
         needed_after_[i] = needed;
-        if (ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
+        if (o.writes == cpu::kCcAll && ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
         // What an operation leaves or keeps of the old flags is wanted as far as its own are.
         if (faults(o) || leaves(o) || (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
             needed = true;
