@@ -35,6 +35,9 @@ struct Block {
     PhysAddr watch_first = 0, watch_last = 0;
     u8 churn =
         0;  // how often stores have dropped blocks of its frame, up to 6: translated later then
+    // Translator: how memory accesses are checked: together and by the stack page, one by one, or
+    // without the stack page.
+    enum class Checks : u8 { kGrouped, kSingle, kPlain } checks = Checks::kGrouped;
     i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
     Insn insns[];        // count of them
 };

@@ -12,6 +12,9 @@ struct TranslatorState {
     u32 x87_live = 0;     // 1: the x87 registers, FCW, FSW and FTW are in the host's
     u64 flag_slots[4] = {};  // operands of the recipe
     u64 spill[4] = {};       // values of the running instruction
+    // host - linear address of pages that the running block has checked (jit/host/x64/page_uses.h)
+    static constexpr unsigned kPageAddends = 4;
+    u64 page_addends[kPageAddends] = {};
     u64 salt = 0;            // of the address space and mode: part of every key below
     u64 host_mxcsr = 0;
     void* engine = nullptr;  // the object behind the code, for calls out of it

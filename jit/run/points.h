@@ -48,8 +48,10 @@ struct Point {
     };
 
     Kind kind = kExit;
-    u8 size = 0;  // kAccess: bytes
     bool write = false;
+    bool stack = false;       // kAccess: the check is against the stack page
+    bool group = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
+    u16 size = 0;             // kAccess: bytes, of all accesses that its check is for
     bool cross_page = false;  // kExit: the target is on another page
     u16 insn = 0;
     u16 done = 0;  // kAccess, a store: bytes from `retry` to behind it

@@ -415,9 +415,34 @@ const void* Translator::touch(u32 number) {
     const u64 va = address_of(cpu_, a);
     const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
     update_salt();  // the walk may have found the page elsewhere
-    if (good) return a.retry;
-    if (a.value == Point::Access::kNotStored) return nullptr;
-    return cpu_.mmu.store_beside_code(va, value_of(cpu_, a), p.size) ? a.retry + p.done : nullptr;
+    if (good && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
+    const u8* const done = a.value != Point::Access::kNotStored &&
+                                   cpu_.mmu.store_beside_code(va, value_of(cpu_, a), p.size)
+                               ? a.retry + p.done
+                               : nullptr;
+    check_more_simply(p, va);
+    return done;
+}
+
+// After a refused access: was it only the way it is checked? Then the block is translated again.
+void Translator::check_more_simply(const Point& p, LinearAddr va) {
+    using Checks = Block::Checks;
+    constexpr u64 kQuick = 4096;  // ticks
+    constexpr u8 kOften = 16;
+    Translation* t = of(*p.block);
+    if (!t || !(p.stack || p.group)) return;
+    if ((va ^ (va + p.size - 1)) & kPageMask) {
+        if (!p.group) return;
+        if (cpu_.tick_base - t->crossed_at > kQuick) t->crossings = 0;
+        t->crossed_at = cpu_.tick_base;
+        if (++t->crossings < kOften) return;
+        p.block->checks = Checks::kSingle;
+    } else if (cpu_.mmu.withheld_for_code(va)) {
+        p.block->checks = p.stack ? Checks::kPlain : Checks::kSingle;
+    } else {
+        return;
+    }
+    dropped(*p.block);
 }
 
 // The exec TLB vouches for the address; a page that it does not know is fetched only when the

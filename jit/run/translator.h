@@ -63,6 +63,8 @@ private:
         // Points linked to it: a list by Point::Exit::next_incoming.
         u32 incoming = Point::kNone;
         u8* guard = nullptr;  // how jumps from other pages enter it, made for the first of them
+        u64 crossed_at = 0;   // tick of the last group check that failed by a page border ...
+        u8 crossings = 0;     // ... and how many have in quick succession
     };
 
     Translator(cpu::Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code);
@@ -85,6 +87,7 @@ private:
     u64 until_ = ~u64{0};
     bool interpret(u32 point);
     const void* touch(u32 point);
+    void check_more_simply(const Point& p, LinearAddr va);
     u32 find_target(u64 rip, u32 point);
     void resolve_at(const Point& p);
     static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }

@@ -27,6 +27,7 @@ void Mmu::update_arrays() {
     }
     data_ = arrays_[static_cast<unsigned>(data_class_)];
     code_ = arrays_[static_cast<unsigned>(code_class_)];
+    stack_.forget();
 }
 
 void Mmu::set_context(const PagingContext& context, const SpaceTag& tag) {
@@ -52,14 +53,28 @@ void Mmu::remember_code(LinearAddr va) {
     if (array) array->remember_code(va);
 }
 
-bool Mmu::store_beside_code(LinearAddr va, u64 value, unsigned size) {
+bool Mmu::use_as_stack(LinearAddr va) {
     const LinearAddr page = va & kPageMask;
-    if (((va + size - 1) & kPageMask) != page) return false;
-    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(data_class_)].get();
+    const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
+    if (e.write != page || page == 0 || page == kPageMask) return false;
+    stack_ = {page - 1, page + kPageSize - 1, e.addend};
+    return true;
+}
+
+bool Mmu::withheld_for_code(LinearAddr va) const {
+    const TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(data_class_)].get();
     if (!array) return false;
     const TlbSide& side = array->side(va);
     constexpr u8 kWritable = TlbSide::kInUse | TlbSide::kWriteOk;
-    if (side.page != page || (side.flags & kWritable) != kWritable) return false;
+    return side.page == (va & kPageMask) && (side.flags & kWritable) == kWritable &&
+           memory_.has_code(side.machine);
+}
+
+bool Mmu::store_beside_code(LinearAddr va, u64 value, unsigned size) {
+    if ((va ^ (va + size - 1)) & kPageMask) return false;
+    if (!withheld_for_code(va)) return false;
+    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(data_class_)].get();
+    const TlbSide& side = array->side(va);
     const PhysAddr machine = side.machine | (va & ~kPageMask);
     if (memory_.line_has_code(machine, size)) return false;
     std::memcpy(reinterpret_cast<void*>(va + array->entry(va).addend), &value, size);
@@ -81,6 +96,7 @@ bool Mmu::touch_code(LinearAddr va) {
 }
 
 void Mmu::flush(const FlushFilter& filter) {
+    stack_.forget();
     spaces_->pool.for_each([&](TlbSpaces::Space& space) {
         const SpaceTag& tag = space.tag;
         if (filter.asid && *filter.asid != tag.asid) return;
@@ -104,6 +120,7 @@ void Mmu::set_special_page(unsigned slot, PhysAddr page) {
     if (s.active == Spaces::kNoPage || (s.active == s.watched && !s.filled)) return;
     s.watched = s.active;
     s.filled = false;
+    stack_.forget();
     spaces_->pool.for_each_array([&](TlbArray& array) { array.drop_machine(s.active); });
 }
 
@@ -112,6 +129,7 @@ void Mmu::map_changed() { flush_all(); }
 void Mmu::code_written(PhysAddr addr, unsigned size) { owner_.code_invalidated(addr, size); }
 
 void Mmu::code_marked(PhysAddr frame) {
+    stack_.forget();
     spaces_->pool.for_each_array([&](TlbArray& array) { array.drop_writes(frame); });
 }
 

@@ -67,6 +67,7 @@ public:
     const SpaceTag& tag() const { return tag_; }
     void set_data_class(PrivClass priv) {  // class used by load/store/rmw below
         data_class_ = priv;
+        stack_.forget();
         data_ = arrays_[static_cast<unsigned>(priv)];
     }
     PrivClass data_class() const { return data_class_; }
@@ -83,7 +84,12 @@ public:
     // Makes the TLB hold va for an access of `size` bytes by the current class. False: it cannot (a
     // fault, a device, code in the page, a page border); nothing but A and D bits has changed.
     [[nodiscard]] bool touch(LinearAddr va, unsigned size, Access access);
-    // The same for a fetch of the byte at va. A device page is refused untouched.
+    const StackPage* stack_page() const { return &stack_; }
+    // Makes the page of va the stack page, if the TLB holds it for writing.
+    [[nodiscard]] bool use_as_stack(LinearAddr va);
+    // Is the write tag of va's page withheld only because of decoded code?
+    bool withheld_for_code(LinearAddr va) const;
+    // touch() for a fetch of the byte at va. A device page is refused untouched.
     [[nodiscard]] bool touch_code(LinearAddr va);
     void flush(const FlushFilter& filter);
     void flush_all() { flush(FlushFilter{}); }
@@ -227,6 +233,7 @@ private:
     PhysicalMemory& memory_;
     Owner& owner_;
     TlbEntry* data_ = nullptr;  // = arrays_[data_class_]
+    StackPage stack_;           // of data_
     TlbEntry* code_ = nullptr;
     TlbEntry* arrays_[kPrivClasses] = {};  // of the current tag
     PrivClass data_class_ = PrivClass::kSupervisor;

@@ -23,6 +23,21 @@ struct TlbEntry {
 };
 static_assert(sizeof(TlbEntry) == 32);
 
+// The page of the last accesses by the stack pointer, for translated code: plain memory that the
+// current data class may write at va + addend. An access of [first, end) hits if first > before and
+// end - 1 <= last. Neither page 0 nor the last one of the address space is ever held, so nothing
+// hits by wrapping round.
+struct StackPage {
+    static constexpr u64 kNone = ~u64{0};
+    u64 before = kNone;  // the page - 1
+    u64 last = 0;        // the page + 4095
+    u64 addend = 0;      // stays when the page goes: a block that has checked it may still use it
+    void forget() {
+        before = kNone;
+        last = 0;
+    }
+};
+
 // Who is accessing: selects the TLB array, so that a hit needs no privilege test.
 enum class PrivClass : u8 {
     kSupervisor = 0,    // CPL < 3, or an implicit system access; SMAP applies

@@ -160,12 +160,7 @@ void Emitter::emit_cold() {
         x87_note_ = {};
         emit_exit(t.target);
     }
-    for (const ColdAccess& c : accesses_) {
-        land(c.from);
-        store_x87_note(c.note);
-        mov(r12d, c.number);
-        jmp(context_.thunks.touch);
-    }
+    for (const ColdAccess& c : accesses_) emit_cold_access(c);
     for (const ColdExit& c : exits_) emit_cold_exit(c);
     for (const ColdTarget& c : targets_) {
         land(c.from);

@@ -66,115 +66,167 @@ void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
     lea(d, ptr[a + b * (1 << address.n) + k]);
 }
 
+void Emitter::check_alignment(const Op& address, unsigned alignment) {
+    if (!alignment) return;
+    load_address(r12, address, 0);
+    if (has_base(address)) add(r12, segment_base(address));
+    test(r12d, alignment);
+    interpret_if(kNotEqual);
+}
+
+// host = addend in r11 + address, in as few registers as the operand allows.
+RegExp Emitter::host_address(const Op& address) {
+    const bool b_home = address.b != kNoValue && host_of(loc_[address.b].n >> 3) < 0;
+    if (address.size != 3 || b_home) {
+        load_address_again(address);
+        if (has_base(address)) add(r12, segment_base(address));
+        add(r11, r12);
+        return RegExp(r11);
+    }
+    if (has_base(address)) add(r11, segment_base(address));
+    if (!fits32(address.imm)) not_native();
+    const int k = static_cast<int>(static_cast<i64>(address.imm));
+    if (address.a != kNoValue) {
+        const unsigned guest = loc_[address.a].n >> 3;
+        if (host_of(guest) < 0)
+            add(r11, sized(gpr_home(guest), 3));
+        else if (address.b == kNoValue)
+            return r11 + Reg64(host_of(guest)) + k;
+        else
+            add(r11, Reg64(host_of(guest)));
+    }
+    if (address.b == kNoValue) return r11 + k;
+    return r11 + Reg64(host_of(loc_[address.b].n >> 3)) * (1 << address.n) + k;
+}
+
+RegExp Emitter::page_addend(u8 slot) const {
+    return state(slot == PageUse::kStackSlot ? &cpu_.mmu.stack_page()->addend
+                                             : &cpu_.translated.page_addends[slot]);
+}
+
 RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment, Value stored) {
     target_ready_ = false;
     spill_all();
     clobber_flags();
     const Op& address = op(a);
-    const bool segment = address.m == cpu::kFs || address.m == cpu::kGs;
-    const bool narrow = address.size != 3;
-    if (narrow && segment) not_native();
-    const int tag = write ? kWriteAt : kReadAt;
+    if (address.size != 3 && has_base(address)) not_native();
+    PageUse use = page_uses_.of(a);
+    if (use.bytes != bytes || use.write != write) {
+        if (use.role != PageUse::kAlone) not_native();
+        use.stack = false;
+    }
+    if (use.role == PageUse::kLater) {
+        check_alignment(address, alignment);
+        mov(r11, sized(page_addend(use.slot), 3));
+        return host_address(address);
+    }
+    // What follows relies on the check of the first: the runtime must not do the store instead.
+    if (use.role == PageUse::kFirst) stored = kNoValue;
+    if (use.role == PageUse::kAlone) {
+        use.first = 0;
+        use.span = static_cast<u16>(bytes);
+    }
+    use.stack = use.stack && block_->checks != cpu::Block::Checks::kPlain;
     const u32 retry = position();
-    Jump slow;
-    auto base_of_segment = [this, &address] {
-        return sized(state(&cpu_.seg_base64[address.m]), 3);
-    };
-    const auto table = sized(state(cpu_.mmu.data_table()), 3);
-    const bool constant = address.a == kNoValue && address.b == kNoValue && address.c == kNoValue &&
-                          !segment && !narrow;
-    const u64 va0 = address.imm;
+    Missed missed;
     RegExp host;
-    if (constant) {
-        if ((va0 & (alignment)) || ((va0 & 4095) + bytes > 4096)) not_native();
-        mov(r11, table);
-        const int at = static_cast<int>(((va0 >> 12) & (memory::kTlbEntries - 1)) << 5);
-        const u64 page = va0 & kPageMask;
-        if (fits32(page)) {
-            cmp(qword[r11 + at + tag], static_cast<u32>(page));
-        } else {
-            mov(r12, page);
-            cmp(qword[r11 + at + tag], r12);
-        }
-        slow = jump_if(kNotEqual);
-        mov(r11, qword[r11 + at + kAddendAt]);
-        if (fits32(va0)) {
-            host = r11 + static_cast<int>(static_cast<i64>(va0));
-        } else {
-            mov(r12, va0);
-            add(r11, r12);
-            host = RegExp(r11);
-        }
+    if (address.a == kNoValue && address.b == kNoValue && address.c == kNoValue &&
+        address.size == 3 && !has_base(address)) {
+        host = check_constant(address.imm, bytes, write, alignment, missed.page);
     } else if (address.c != kNoValue) {
         // Too long to compute twice.
         const auto linear = sized(state(&cpu_.translated.spill[3]), 3);
         load_address(r11, address, 0);
-        if (segment) add(r11, base_of_segment());
+        if (has_base(address)) add(r11, segment_base(address));
         mov(linear, r11);
-        lea(r12, ptr[r11 + static_cast<int>(bytes - 1)]);
-        shr(r11, 7);
-        and_(r11d, kIndexMask);
-        add(r11, table);
-        and_(r12, -4096);
-        cmp(r12, qword[r11 + tag]);
-        slow = jump_if(kNotEqual);
-        mov(r11, qword[r11 + kAddendAt]);
+        missed.page = check_page(bytes, write);
         add(r11, linear);
         host = RegExp(r11);
     } else {
-        load_address(r11, address, 0);
-        if (segment) add(r11, base_of_segment());
-        if (alignment) {
+        const bool together = use.first == 0 && !use.stack;
+        if (!together) check_alignment(address, alignment);
+        load_address(r11, address, static_cast<u64>(i64{use.first}));
+        if (has_base(address)) add(r11, segment_base(address));
+        if (together && alignment) {
             test(r11d, alignment);
             interpret_if(kNotEqual);
         }
-        if (bytes == 1)
-            mov(r12, r11);
+        if (use.stack)
+            missed = check_stack(use.span);
         else
-            lea(r12, ptr[r11 + static_cast<int>(bytes - 1)]);
-        shr(r11, 7);
-        and_(r11d, kIndexMask);
-        add(r11, table);
-        and_(r12, -4096);
-        cmp(r12, qword[r11 + tag]);
-        slow = jump_if(kNotEqual);
-        mov(r11, qword[r11 + kAddendAt]);
-        // host = addend + address, in as few registers as the operand allows.
-        const bool b_home = address.b != kNoValue && host_of(loc_[address.b].n >> 3) < 0;
-        if (narrow || b_home) {
-            load_address_again(address);
-            if (segment) add(r12, base_of_segment());
-            add(r11, r12);
-            host = RegExp(r11);
-        } else {
-            if (segment) add(r11, base_of_segment());
-            const int k = static_cast<int>(static_cast<i64>(address.imm));
-            if (address.a == kNoValue && address.b == kNoValue) {
-                if (!fits32(address.imm)) not_native();
-                host = r11 + k;
-            } else if (address.b == kNoValue) {
-                const unsigned guest = loc_[address.a].n >> 3;
-                if (host_of(guest) >= 0) {
-                    host = r11 + Reg64(host_of(guest)) + k;
-                } else {
-                    add(r11, sized(gpr_home(guest), 3));
-                    host = r11 + k;
-                }
-            } else {
-                if (address.a != kNoValue) {
-                    const unsigned guest = loc_[address.a].n >> 3;
-                    if (host_of(guest) >= 0)
-                        add(r11, Reg64(host_of(guest)));
-                    else
-                        add(r11, sized(gpr_home(guest), 3));
-                }
-                host = r11 + Reg64(host_of(loc_[address.b].n >> 3)) * (1 << address.n) + k;
-            }
-        }
+            missed.page = check_page(use.span, write);
+        if (use.role == PageUse::kFirst && use.slot != PageUse::kStackSlot)
+            mov(sized(page_addend(use.slot), 3), r11);
+        host = host_address(address);
     }
-    const u32 number = access_point(address, bytes, write, retry, stored);
-    accesses_.push_back({slow, number, x87_note_});
+    const u32 number = access_point(address, use, write, retry, stored);
+    accesses_.push_back({missed, number, retry, use.stack ? use.span : u16{0}, x87_note_});
     return host;
+}
+
+// r11: the first byte's address -> the page's addend.
+Emitter::Jump Emitter::check_page(unsigned span, bool write) {
+    if (span == 1)
+        mov(r12, r11);
+    else
+        lea(r12, ptr[r11 + static_cast<int>(span - 1)]);
+    shr(r11, 7);
+    and_(r11d, kIndexMask);
+    add(r11, sized(state(cpu_.mmu.data_table()), 3));
+    and_(r12, -4096);
+    cmp(r12, qword[r11 + (write ? kWriteAt : kReadAt)]);
+    const Jump missed = jump_if(kNotEqual);
+    mov(r11, qword[r11 + kAddendAt]);
+    return missed;
+}
+
+// The same against the stack page, whose addend does not depend on the address.
+Emitter::Missed Emitter::check_stack(unsigned span) {
+    const memory::StackPage& stack = *cpu_.mmu.stack_page();
+    Missed missed;
+    cmp(r11, sized(state(&stack.before), 3));
+    missed.page = jump_if(kBelowOrEqual);
+    if (span > 1) lea(r12, ptr[r11 + static_cast<int>(span - 1)]);
+    cmp(span > 1 ? r12 : r11, sized(state(&stack.last), 3));
+    missed.last = jump_if(kAbove);
+    mov(r11, sized(state(&stack.addend), 3));
+    return missed;
+}
+
+RegExp Emitter::check_constant(u64 va, unsigned bytes, bool write, unsigned alignment,
+                               Jump& missed) {
+    if ((va & alignment) || ((va & 4095) + bytes > 4096)) not_native();
+    mov(r11, sized(state(cpu_.mmu.data_table()), 3));
+    const int at = static_cast<int>(((va >> 12) & (memory::kTlbEntries - 1)) << 5);
+    const u64 page = va & kPageMask;
+    const int tag = write ? kWriteAt : kReadAt;
+    if (fits32(page)) {
+        cmp(qword[r11 + at + tag], static_cast<u32>(page));
+    } else {
+        mov(r12, page);
+        cmp(qword[r11 + at + tag], r12);
+    }
+    missed = jump_if(kNotEqual);
+    mov(r11, qword[r11 + at + kAddendAt]);
+    if (fits32(va)) return r11 + static_cast<int>(static_cast<i64>(va));
+    mov(r12, va);
+    add(r11, r12);
+    return RegExp(r11);
+}
+
+void Emitter::emit_cold_access(const ColdAccess& c) {
+    land(c.from.page);
+    land(c.from.last);
+    if (c.stack_span && c.note == X87Note{}) {
+        lea(r12, ptr[r11 + static_cast<int>(c.stack_span - 1)]);
+        push(c.number);
+        call_thunk(context_.thunks.stack);
+        jump_to(c.retry);
+        return;
+    }
+    store_x87_note(c.note);
+    mov(r12d, c.number);
+    jmp(context_.thunks.touch);
 }
 
 // An address with the offset of a bit string's word in it, to r11. Uses r12.
@@ -234,16 +286,19 @@ void Emitter::describe_stored(Point::Access& access, const Loc& value) {
 }
 
 // The number of the point for an access that misses the TLB and tries again at `retry`.
-u32 Emitter::access_point(const Op& address, unsigned bytes, bool write, u32 retry, Value stored) {
+u32 Emitter::access_point(const Op& address, const PageUse& use, bool write, u32 retry,
+                          Value stored) {
     auto guest = [this](Value v) {
         return v == kNoValue ? Point::kNoRegister : static_cast<u8>(loc_[v].n >> 3);
     };
     Point p;
     p.kind = Point::kAccess;
-    p.size = static_cast<u8>(bytes);
+    p.size = use.span;
     p.write = write;
+    p.stack = use.stack;
+    p.group = use.role == PageUse::kFirst;
     p.recipe = current_recipe();
-    p.access = {.displacement = address.imm,
+    p.access = {.displacement = address.imm + static_cast<u64>(i64{use.first}),
                 .constant = 0,
                 .retry = this->address(retry) + context_.thunks.executable,
                 .base = guest(address.a),
@@ -264,11 +319,12 @@ void Emitter::emit_store(Value v) {
     const Loc::Kind kind = loc_[op(v).b].kind;
     const bool plain = kind == Loc::kConstant || kind == Loc::kGpr || kind == Loc::kSpill;
     const u32 retry = position();
+    const std::size_t accesses = accesses_.size();
     const RegExp host = checked(op(v).a, 1u << op(v).size, true, 0, plain ? op(v).b : kNoValue);
-    const u32 number = accesses_.back().number;
+    const u32 number = accesses_.size() != accesses ? accesses_.back().number : Point::kNone;
     emit_store_to(v, host);
     // The runtime makes it where it is beside code, and goes on behind it.
-    if (plain) context_.points[number].done = static_cast<u16>(position() - retry);
+    if (number != Point::kNone) context_.points[number].done = static_cast<u16>(position() - retry);
 }
 
 void Emitter::emit_store_to(Value v, const RegExp& host) {

@@ -14,6 +14,7 @@
 #include "cpu/cpu.h"
 #include "cpu/interpreter/block_cache.h"
 #include "jit/host/x64/assembler.h"
+#include "jit/host/x64/page_uses.h"
 #include "jit/host/x64/thunks.h"
 #include "jit/ir/ir.h"
 #include "jit/run/flag_recipe.h"
@@ -142,10 +143,16 @@ private:
         u32 number;
         u32 retry;
     };
+    // The jumps of a check that an access has not passed.
+    struct Missed {
+        Jump page, last;
+    };
     // A TLB miss. The registers of the address still hold what they held.
     struct ColdAccess {
-        Jump from;
+        Missed from;
         u32 number;
+        u32 retry;
+        u16 stack_span;  // of a check against the stack page; r11: the first byte's address
         X87Note note;
     };
 
@@ -172,7 +179,7 @@ private:
     void emit_store(ir::Value v);
     void emit_store_to(ir::Value v, const Xbyak::RegExp& host);
     static void describe_stored(Point::Access& access, const Loc& value);
-    u32 access_point(const ir::Op& address, unsigned bytes, bool write, u32 retry,
+    u32 access_point(const ir::Op& address, const PageUse& use, bool write, u32 retry,
                      ir::Value stored);
     void emit_commit(ir::Value v);
     void emit_select(ir::Value v);
@@ -249,6 +256,19 @@ private:
     }
     Xbyak::Reg64 scratch_reg(unsigned n) const { return n == 0 ? r11 : r12; }
     void load_address(const Xbyak::Reg64& to, const ir::Op& address, u64 extra);
+    static bool has_base(const ir::Op& address) {
+        return address.m == cpu::kFs || address.m == cpu::kGs;
+    }
+    Xbyak::Address segment_base(const ir::Op& address) const {
+        return sized(state(&cpu_.seg_base64[address.m]), 3);
+    }
+    Jump check_page(unsigned span, bool write);
+    Missed check_stack(unsigned span);
+    Xbyak::RegExp check_constant(u64 va, unsigned bytes, bool write, unsigned alignment,
+                                 Jump& missed);
+    Xbyak::RegExp host_address(const ir::Op& address);
+    Xbyak::RegExp page_addend(u8 slot) const;
+    void check_alignment(const ir::Op& address, unsigned alignment);
     void load_address_again(const ir::Op& address);
 
     // --- flags ---
@@ -275,6 +295,7 @@ private:
     void leave_by(u32 number);
     void emit_cold();
     void emit_cold_exit(const ColdExit& c);
+    void emit_cold_access(const ColdAccess& c);
     Jump compare_page(u64 rip, std::size_t member, u64 value, bool load_table);
 
     const EmitContext context_;
@@ -286,6 +307,7 @@ private:
     std::vector<int> uses_, last_;
     std::vector<u8> needed_after_;
     std::vector<Loc> loc_;
+    PageUses page_uses_;
     ir::Value scratch_[2] = {ir::kNoValue, ir::kNoValue};
     ir::Value spilled_[4] = {ir::kNoValue, ir::kNoValue, ir::kNoValue, ir::kNoValue};
     Xbyak::RegExp place_;

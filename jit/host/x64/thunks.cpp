@@ -34,8 +34,12 @@ public:
         t.enter = getCurr();
         write_enter();
         align(16);
+        L(touch_);
         t.touch = getCurr();
         write_touch();
+        align(16);
+        t.stack = getCurr();
+        write_stack();
         align(16);
         t.find = getCurr();
         write_find();
@@ -174,6 +178,38 @@ private:
         add(rsp, 8);
         jmp(leave_);
     }
+    // As Mmu::use_as_stack(); what is not in the TLB is `touch`'s.
+    void write_stack() {
+        Label other;
+        const memory::StackPage& stack = *cpu_.mmu.stack_page();
+        push(rax);
+        xor_(r12, r11);
+        test(r12, -4096);
+        jnz(other);  // on two pages
+        mov(rax, r11);
+        shr(rax, 7);
+        and_(eax, (memory::kTlbEntries - 1) * sizeof(memory::TlbEntry));
+        add(rax, at(cpu_.mmu.data_table()));
+        and_(r11, -4096);
+        jz(other);
+        cmp(r11, -4096);
+        je(other);
+        cmp(r11, qword[rax + offsetof(memory::TlbEntry, write)]);
+        jne(other);
+        mov(rax, qword[rax + offsetof(memory::TlbEntry, addend)]);
+        mov(at(&stack.addend), rax);
+        lea(rax, ptr[r11 - 1]);
+        mov(at(&stack.before), rax);
+        lea(rax, ptr[r11 + 4095]);
+        mov(at(&stack.last), rax);
+        pop(rax);
+        ret(8);
+        L(other);
+        pop(rax);
+        mov(r12d, dword[rsp + 8]);
+        add(rsp, 16);
+        jmp(touch_);
+    }
     void write_interpret() {
         Label left;
         store_registers();
@@ -208,7 +244,7 @@ private:
 
     const cpu::Cpu& cpu_;
     const Callbacks& callbacks_;
-    Label load_vectors_, retire_x87_, leave_, epilogue_;
+    Label load_vectors_, retire_x87_, leave_, touch_, epilogue_;
 };
 
 }  // namespace

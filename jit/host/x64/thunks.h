@@ -30,8 +30,11 @@ struct Thunks {
     const void* leave = nullptr;  // jmp, r12d = point
     const void* touch = nullptr;  // jmp, r12d = point; goes on where the callback says, or leaves
     const void* find = nullptr;   // call, r11 = rip, r12d = point; does not come back if refused
-    const void* interpret = nullptr;     // call, r12d = point
-    const void* resolve = nullptr;       // call, r12d = recipe
+    const void* interpret = nullptr;  // call, r12d = point
+    const void* resolve = nullptr;    // call, r12d = recipe
+    // call, r11, r12 = first and last byte, point pushed: the stack page from the TLB, and back;
+    // else to touch
+    const void* stack = nullptr;
     const void* load_vectors = nullptr;  // call: XMM registers and MXCSR from CpuState;
                                          // r12d != 0: an exception is unmasked, nothing was loaded
     const void* load_x87 = nullptr;      // call: the x87 unit from CpuState; r12d as load_vectors

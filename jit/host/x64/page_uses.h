@@ -1,0 +1,70 @@
+// Which memory accesses of a block are certainly near one another, so that one TLB check does for
+// all: accesses by the same base (and index) value plus different constants, as a stack frame's or
+// a structure's fields. The first of such a group checks the bytes of all of them and keeps the
+// page's addend; the later ones use it. Nothing between them may take the mapping or its permission
+// away: a call of the interpreter ends every group.
+// A group that lies across a page border fails its check although its accesses are good; the
+// runtime counts that and has the block translated without groups (Translator::touch).
+#pragma once
+#include <vector>
+
+#include "jit/ir/ir.h"
+
+namespace rm::jit::x64 {
+
+struct PageUse {
+    enum Role : u8 { kAlone, kFirst, kLater } role = kAlone;
+    bool write = false;
+    bool stack = false;  // checked against the stack page (memory::StackPage)
+    u8 bytes = 0;        // of this access; 0: not one that this analysis knows
+    u8 slot = 0;         // kFirst, kLater: index into TranslatorState::page_addends, or kStackSlot
+    i16 first = 0;       // kFirst: the group's first byte, from this access's address ...
+    u16 span = 0;        // ... and its number of bytes
+    static constexpr u8 kStackSlot = 0xFF;
+};
+
+class PageUses {
+public:
+    // groups: false finds single accesses only.
+    void find(const ir::Block& block, bool groups);
+    // Of the access at the address operation `address`.
+    const PageUse& of(ir::Value address) const { return uses_[address]; }
+
+private:
+    // A register's or operation's value: an unknown one, by number, plus a constant. 0: no number.
+    struct Sum {
+        u32 unknown = 0;
+        i64 constant = 0;
+    };
+    struct Group {
+        u32 base, index;
+        u8 scale;
+        bool write, stack;
+        i64 first, end;  // bytes, relative to base + (index << scale)
+        unsigned members = 0;
+        ir::Value from = 0, to = 0;  // operations of the first and the last access
+    };
+    struct Member {
+        ir::Value address;
+        u32 group;
+        i64 offset;
+    };
+
+    void forget_registers();
+    Sum sum(const ir::Block& block, ir::Value v) const;
+    void access(const ir::Block& block, ir::Value v, bool write);
+    void assign_slots();
+
+    std::vector<PageUse> uses_;
+    std::vector<Sum> sums_;
+    Sum registers_[16];
+    std::vector<Group> groups_;
+    std::vector<u32> open_;  // groups that can still grow, the latest first
+    static constexpr u8 kNoSlot = 0xFE;
+    std::vector<u8> slots_;  // by group
+    std::vector<Member> members_;
+    std::vector<u8> stack_bases_;  // by number: the stack pointer has held it
+    u32 unknowns_ = 0;
+};
+
+}  // namespace rm::jit::x64

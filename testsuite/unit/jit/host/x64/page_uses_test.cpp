@@ -1,0 +1,122 @@
+// Which accesses of a block are checked together (jit/host/x64/page_uses.h).
+#include "jit/host/x64/page_uses.h"
+
+#include <doctest/doctest.h>
+
+#include "cpu/state/cpu_state.h"
+
+using namespace rm;
+using namespace rm::jit::ir;
+using rm::jit::x64::PageUse;
+using rm::jit::x64::PageUses;
+
+namespace {
+
+// A block under construction; members return the new operation's number.
+struct Code64 {
+    Block block;
+    Value add(Op op) {
+        block.ops.push_back(op);
+        return static_cast<Value>(block.ops.size() - 1);
+    }
+    Value get(unsigned reg) { return add({.code = Code::get, .n = static_cast<u8>(reg * 8)}); }
+    void put(unsigned reg, Value v) {
+        add({.code = Code::put, .n = static_cast<u8>(reg * 8), .a = v});
+    }
+    Value plus(Value v, u64 c) {
+        const Value k = add({.code = Code::constant, .imm = c});
+        return add({.code = Code::add, .a = v, .b = k});
+    }
+    Value at(Value base, i64 disp, u8 segment = cpu::kDs) {
+        return add({.code = Code::address, .m = segment, .a = base, .imm = static_cast<u64>(disp)});
+    }
+    // The address operation of a load or store of 1 << size bytes.
+    Value load(unsigned base, i64 disp, u8 size = 3) {
+        const Value a = at(get(base), disp);
+        add({.code = Code::load, .size = size, .a = a});
+        return a;
+    }
+    Value store(unsigned base, i64 disp, u8 size = 3) {
+        const Value v = get(cpu::kRax), a = at(get(base), disp);
+        add({.code = Code::store, .size = size, .a = a, .b = v});
+        return a;
+    }
+    PageUses uses(bool groups = true) const {
+        PageUses u;
+        u.find(block, groups);
+        return u;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("fields of one base are checked by the first access, whatever their order") {
+    Code64 c;
+    const Value first = c.load(cpu::kRdi, 16), second = c.load(cpu::kRdi, 8, 2),
+                third = c.load(cpu::kRdi, 40);
+    const PageUses u = c.uses();
+    CHECK(u.of(first).role == PageUse::kFirst);
+    CHECK(u.of(first).first == -8);  // from 16 to the group's lowest byte
+    CHECK(u.of(first).span == 40);   // [8, 48)
+    CHECK(u.of(second).role == PageUse::kLater);
+    CHECK(u.of(third).role == PageUse::kLater);
+    CHECK(u.of(third).slot == u.of(first).slot);
+    CHECK(!u.of(first).stack);
+    CHECK(c.uses(false).of(second).role == PageUse::kAlone);
+}
+
+TEST_CASE("a base is followed through additions and copies, not through anything else") {
+    Code64 c;
+    const Value a = c.load(cpu::kRdi, 0);
+    c.put(cpu::kRdi, c.plus(c.get(cpu::kRdi), 32));
+    c.put(cpu::kRbx, c.get(cpu::kRdi));
+    const Value b = c.load(cpu::kRbx, -8);  // at 24 of the first
+    c.put(cpu::kRdi, c.add({.code = Code::load, .a = c.at(c.get(cpu::kRsi), 0)}));
+    const Value other = c.load(cpu::kRdi, 0);
+    const PageUses u = c.uses();
+    CHECK(u.of(a).role == PageUse::kFirst);
+    CHECK(u.of(a).span == 32);
+    CHECK(u.of(b).role == PageUse::kLater);
+    CHECK(u.of(other).role == PageUse::kAlone);
+}
+
+TEST_CASE("a load's permission does not do for a store, a store's does for a load") {
+    Code64 c;
+    const Value load = c.load(cpu::kRdi, 0), store = c.store(cpu::kRdi, 8),
+                again = c.load(cpu::kRdi, 16);
+    const PageUses u = c.uses();
+    CHECK(u.of(load).role == PageUse::kAlone);
+    CHECK(u.of(store).role == PageUse::kFirst);
+    CHECK(u.of(store).write);
+    CHECK(u.of(again).role == PageUse::kLater);
+}
+
+TEST_CASE("pushes and pops are the stack page's, without a slot while it stays the same") {
+    Code64 c;
+    const Value push = c.store(cpu::kRsp, -8);
+    c.put(cpu::kRsp, c.plus(c.get(cpu::kRsp), ~u64{7}));
+    const Value pop = c.load(cpu::kRsp, 0);
+    PageUses u = c.uses();
+    CHECK(u.of(push).role == PageUse::kFirst);
+    CHECK(u.of(push).stack);
+    CHECK(u.of(push).slot == PageUse::kStackSlot);
+    CHECK(u.of(pop).role == PageUse::kLater);
+    // Another stack pointer in between may lead to another page.
+    c.put(cpu::kRsp, c.get(cpu::kRsi));
+    const Value other = c.load(cpu::kRsp, 0);
+    c.put(cpu::kRsp, c.plus(c.get(cpu::kRbp), 0));
+    u = c.uses();
+    CHECK(u.of(other).stack);
+    CHECK(u.of(other).role == PageUse::kAlone);
+}
+
+TEST_CASE("an interpreted instruction ends every group; far fields and FS are not grouped") {
+    Code64 c;
+    const Value before = c.load(cpu::kRdi, 0);
+    c.add({.code = Code::interp});
+    const Value after = c.load(cpu::kRdi, 8), far = c.load(cpu::kRdi, 4096);
+    const Value fs = c.at(c.get(cpu::kRdi), 16, cpu::kFs);
+    c.add({.code = Code::load, .a = fs});
+    const PageUses u = c.uses();
+    for (const Value v : {before, after, far, fs}) CHECK(u.of(v).role == PageUse::kAlone);
+}
