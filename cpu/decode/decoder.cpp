@@ -373,6 +373,22 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     return Status::kOk;
 }
 
+Decoder::ImmediateField Decoder::immediate_field(std::span<const u8> bytes, Mode mode) const {
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&impl_->zydis[mode.code_size_log2() - 1], bytes.data(),
+                                             bytes.size(), &z, ops)))
+        return {};
+    const auto& imm = z.raw.imm[0];
+    const bool whole = (imm.size == 32 || imm.size == 64) && !imm.is_relative &&
+                       z.raw.imm[1].size == 0 && imm.offset + imm.size / 8u == z.length;
+    if (!whole || z.length != bytes.size()) return {};
+    for (unsigned n = 0; n < z.operand_count_visible; ++n)
+        if (ops[n].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+            return {static_cast<u8>(imm.size / 8), static_cast<bool>(ops[n].imm.is_signed)};
+    return {};
+}
+
 Ending ending_of(const Insn& insn) {
     return insn.row == 0xFFFF ? Ending::kBranch : instruction_rows()[insn.row].ending;
 }

@@ -25,6 +25,15 @@ public:
     Status decode(std::span<const u8> bytes, Mode mode, u64 block_rip, u16 offset,
                   const Virtualization* vt, Insn& out);
 
+    // Insn::imm of an instruction as a function of its last bytes alone.
+    struct ImmediateField {
+        u8 bytes = 0;  // 4 or 8 at the instruction's end; 0: it has no such field
+        bool is_signed = false;
+    };
+    // Whether bytes that decode() has taken as one instruction end in such a field: a whole
+    // immediate operand of 32 or 64 bits, not a branch's distance.
+    ImmediateField immediate_field(std::span<const u8> bytes, Mode mode) const;
+
 private:
     struct Impl;
     std::unique_ptr<Impl> impl_;

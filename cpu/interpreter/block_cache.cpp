@@ -72,7 +72,8 @@ Block* BlockCache::lookup(const u8* host) {
 
 Block* BlockCache::allocate(unsigned insns) {
     const std::size_t bytes = sizeof(Block) + insns * sizeof(Insn);
-    if (used_ + bytes > kArenaBytes) flush();
+    // With what make_frame() takes for it afterwards.
+    if (used_ + bytes + 2 * sizeof(Frame) + 32 > kArenaBytes) flush();
     Block* b = new (arena_.get() + used_) Block;
     used_ += (bytes + 15) & ~std::size_t{15};
     return b;
@@ -147,12 +148,32 @@ void BlockCache::register_block(Block* b, const u8* host, PhysAddr machine, unsi
     Block*& head = hash_[slot(b->rip, b->mode)];
     b->next_hash = head;
     head = b;
-    Block*& frame = frames_[machine >> 12];
-    b->next_in_frame = frame;
-    frame = b;
+    Frame& frame = make_frame(machine >> 12);
+    Block*& first = frame.blocks[line_of(machine)];
+    b->next_in_frame = first;
+    first = b;
+    ++frame.count;
+    b->churn = frame.churn;
     cpu_.memory.mark_code(machine, covered);
-    if (const auto churn = churn_.find(machine >> 12); churn != churn_.end())
-        b->churn = churn->second;
+}
+
+BlockCache::Frame* BlockCache::frame_of(u64 number) {
+    Frame*& recent = recent_frames_[number % recent_frames_.size()];
+    if (recent && recent->number == number) [[likely]]
+        return recent;
+    const auto it = frames_.find(number);
+    if (it == frames_.end()) return nullptr;
+    return recent = it->second;
+}
+
+// allocate() has left room for it.
+BlockCache::Frame& BlockCache::make_frame(u64 number) {
+    if (Frame* f = frame_of(number)) return *f;
+    Frame* f = new (arena_.get() + used_) Frame;
+    used_ += (sizeof(Frame) + 15) & ~std::size_t{15};
+    f->number = number;
+    frames_.emplace(number, f);
+    return *f;
 }
 
 // The instruction at linear reaches into the next page: gather its bytes from both.
@@ -189,9 +210,10 @@ Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, PhysAddr ma
     register_block(b, host, machine, on_first);
     b->host2 = rest;
     b->machine2 = machine2;
-    Block*& head = crossing_[machine2 >> 12];
-    b->next_crossing = head;
-    head = b;
+    Frame& frame = make_frame(machine2 >> 12);
+    b->next_crossing = frame.crossing;
+    frame.crossing = b;
+    ++frame.count;
     cpu_.memory.mark_code(machine2, insn.length - on_first);
     return b;
 }
@@ -215,65 +237,30 @@ Block* BlockCache::known(const Block& block, u64 rip) {
 }
 
 void BlockCache::drop(Block* block) {
-    for (Block** at = &hash_[slot(block->rip, block->mode)]; *at; at = &(*at)->next_hash)
-        if (*at == block) {
-            *at = block->next_hash;
-            break;
-        }
+    const auto unlink = [block](Block** at, Block* Block::*next) {
+        while (*at != block) at = &((*at)->*next);
+        *at = block->*next;
+    };
+    unlink(&hash_[slot(block->rip, block->mode)], &Block::next_hash);
+    Frame& frame = *frame_of(block->machine >> 12);
+    unlink(&frame.blocks[line_of(block->machine)], &Block::next_in_frame);
+    --frame.count;
+    if (block->host2) {
+        Frame& second = *frame_of(block->machine2 >> 12);
+        unlink(&second.crossing, &Block::next_crossing);
+        --second.count;
+    }
     block->host = nullptr;
+    ++dropped_blocks;
     if (block->translation) cpu_.translator->dropped(*block);
-}
-
-void BlockCache::invalidate(PhysAddr addr, unsigned size) {
-    const u64 number = addr >> 12;
-    const auto frame = frames_.find(number);
-    const auto crossing = crossing_.find(number);
-    if (frame == frames_.end() && crossing == crossing_.end()) return;
-    ++invalidations;
-    const PhysAddr first = addr & ~PhysAddr{63}, last = (addr + size - 1) | 63;
-    // Blocks without a host pointer have been dropped through another list.
-    if (frame != frames_.end()) {
-        for (Block** at = &frame->second; *at;) {
-            Block* b = *at;
-            if (b->host && (b->watch_first > last || b->watch_last < first)) {
-                at = &b->next_in_frame;
-                continue;
-            }
-            *at = b->next_in_frame;
-            if (!b->host) continue;
-            if (b->translation)
-                if (u8& churn = churn_[number]; churn < 6) ++churn;
-            drop(b);
-        }
-        if (!frame->second) frames_.erase(frame);
-    }
-    if (crossing != crossing_.end()) {
-        for (Block** at = &crossing->second; *at;) {
-            Block* b = *at;
-            const PhysAddr end =
-                b->machine2 + b->bytes - (kPageSize - (b->machine & ~kPageMask)) - 1;
-            if (b->host && (b->machine2 > last || end < first)) {
-                at = &b->next_crossing;
-                continue;
-            }
-            *at = b->next_crossing;
-            if (b->host) drop(b);
-        }
-        if (!crossing->second) crossing_.erase(crossing);
-    }
-    // With one processor nobody else has blocks in the frame.
-    if (cpu_.config.processors == 1 && !frames_.contains(number) && !crossing_.contains(number))
-        cpu_.memory.clear_code(addr & kPageMask);
 }
 
 void BlockCache::flush() {
     std::fill(hash_.begin(), hash_.end(), nullptr);
     if (cpu_.config.processors == 1)
-        for (const auto* frames : {&frames_, &crossing_})
-            for (const auto& [frame, head] : *frames) cpu_.memory.clear_code(frame << 12);
+        for (const auto& [number, frame] : frames_) cpu_.memory.clear_code(number << 12);
     frames_.clear();
-    crossing_.clear();
-    churn_.clear();
+    recent_frames_.fill(nullptr);
     used_ = 0;
     ++flushes_;
     if (cpu_.translator) cpu_.translator->flushed();

@@ -1,8 +1,9 @@
 // Decoded blocks: straight runs of Insns ending at a branch, a mode-changing instruction, the
 // page's end or kMaxInsns. Keyed by (host pointer of the first byte = physical location, rip, mode
-// word). Blocks of a frame are dropped when a store touches a 64-byte line they cover. An
-// instruction that crosses a page border gets a block of its own that is never reused.
+// word). An instruction that crosses a page border gets a block of its own. What becomes of them
+// when somebody writes to their bytes: overwrite.cpp.
 #pragma once
+#include <array>
 #include <unordered_map>
 #include <vector>
 
@@ -27,19 +28,24 @@ struct Block {
     // follow().
     Block* followers[2] = {};
     Block* next_hash = nullptr;
-    Block* next_in_frame = nullptr;
-    void* translation = nullptr;  // the translator's, with `runs` counting the interpreted ones
+    Block* next_in_frame = nullptr;  // that begins in the same 64-byte line
+    void* translation = nullptr;     // the translator's, with `runs` counting the interpreted ones
     u32 runs = 0;
     // Machine bytes that the block, or its translation, depends on: itself, and what a translation
     // has looked at of the blocks it leads to (same page).
     PhysAddr watch_first = 0, watch_last = 0;
-    u8 churn =
-        0;  // how often stores have dropped blocks of its frame, up to 6: translated later then
+    // How often stores have dropped translated blocks of its frame, up to a bound: translated later
+    // then.
+    u8 churn = 0;
     // Translator: how memory accesses are checked: together and by the stack page, one by one, or
     // without the stack page.
     enum class Checks : u8 { kGrouped, kSingle, kPlain } checks = Checks::kGrouped;
     i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
-    Insn insns[];        // count of them
+    // Bit n: a store has changed nothing but the immediate of instruction n. Further ones change
+    // its Insn::imm and nothing else, so a translation has to look there whenever it runs. wide:
+    // the field has 8 bytes, else 4; is_signed: these are sign-extended.
+    u32 loose = 0, loose_wide = 0, loose_signed = 0;
+    Insn insns[];  // count of them
 };
 
 class BlockCache {
@@ -65,8 +71,10 @@ public:
         if (b && b->host && flushes == flushes_) follower = b;
         return b;
     }
-    // Blocks overlapping the 64-byte lines of [addr, addr+size) are dropped.
-    void invalidate(PhysAddr addr, unsigned size);
+    // `bytes` are about to be written at addr, within one page. False: no block notices.
+    bool overwrite(PhysAddr addr, std::span<const u8> bytes);
+    // The translation of `from` depends on the bytes of `to`, on the same page.
+    void watch(Block& from, const Block& to);
     // Drops everything (map changed: host pointers are stale).
     void flush();
     // The decoded block at `rip` in today's mode, if there is one and the exec TLB holds its page;
@@ -75,10 +83,11 @@ public:
     // The decoded block at `rip` on the page of `block`, if there is one; never decodes.
     Block* known(const Block& block, u64 rip);
     Decoder& decoder() { return decoder_; }
-    u64 decoded_blocks = 0, invalidations = 0;
+    u64 decoded_blocks = 0, overwrites = 0, dropped_blocks = 0, loosened = 0;
 
 private:
     static constexpr unsigned kHashBits = 18;
+    static constexpr u8 kMaxChurn = 6;
     static constexpr std::size_t kArenaBytes = std::size_t{64} << 20;
 
     unsigned slot(u64 rip, Mode mode) const {
@@ -95,6 +104,22 @@ private:
     };
     static constexpr unsigned kRememberedBits = 12;
     Decoder::Status decode(std::span<const u8> bytes, u16 offset, Insn& out);
+    // What is decoded of a frame. Lives in the arena, until that is emptied.
+    struct Frame {
+        u64 number = 0;
+        Block* blocks[kPageSize / 64] = {};  // by the line of their first byte
+        Block* crossing = nullptr;           // the instructions that end here
+        u32 count = 0;                       // of both
+        u8 churn = 0;                        // Block::churn
+        bool watched = false;                // watch() has been called
+    };
+    Frame* frame_of(u64 number);
+    Frame& make_frame(u64 number);
+    static unsigned line_of(PhysAddr addr) { return (addr & ~kPageMask) / 64; }
+    enum class Effect : u8 { kNone, kLoose, kDrops };
+    Effect effect_on(Block& b, PhysAddr addr, std::span<const u8> bytes);
+    bool loosen(Block& b, unsigned n, std::span<const u8> field);
+    void forget_watchers(const Frame& frame, PhysAddr first, PhysAddr last);
     LinearAddr fetch_linear() const;
     Block* lookup(const u8* host);
     void register_block(Block* b, const u8* host, PhysAddr machine, unsigned covered);
@@ -106,9 +131,8 @@ private:
     Cpu& cpu_;
     Decoder decoder_;
     std::vector<Block*> hash_;
-    std::unordered_map<u64, Block*> frames_;    // by frame number
-    std::unordered_map<u64, u8> churn_;         // Block::churn by frame number
-    std::unordered_map<u64, Block*> crossing_;  // by the second page's
+    std::unordered_map<u64, Frame*> frames_;    // by frame number
+    std::array<Frame*, 1024> recent_frames_{};  // the same, by its low bits
     std::vector<Remembered> remembered_;
     std::unique_ptr<u8[]> arena_;
     std::size_t used_ = 0;

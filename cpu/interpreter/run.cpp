@@ -19,9 +19,9 @@ Cpu::~Cpu() = default;
 
 void Cpu::before_device_access() { leave_block(); }
 
-void Cpu::code_invalidated(PhysAddr addr, unsigned size) {
-    blocks->invalidate(addr, size);
-    leave_block();  // the running block may be among them
+void Cpu::code_invalidated(PhysAddr addr, std::span<const u8> bytes) {
+    // The running block may be among those that are dropped.
+    if (blocks->overwrite(addr, bytes)) leave_block();
 }
 
 namespace {

@@ -68,11 +68,13 @@ struct BuildContext {
     cpu::Mode mode;
     u64 block_rip = 0;
     bool intel = true;  // vendor, where instructions differ
+    u32 loose = 0;      // bit n: the immediate of instruction n may change (cpu::Block::loose)
 };
 
 struct Builder {
     Block& block;
     const BuildContext& context;
+    unsigned index = 0;  // of the instruction in the block
     bool unsupported = false;
 
     template <class T>
@@ -213,7 +215,9 @@ struct Builder {
         static_assert(N < 2);
         switch (i.kind(N)) {
             case OperandKind::kReg: return {get_at<T>(i.reg[N])};
-            case OperandKind::kImm: return {Val<T>(static_cast<T>(i.imm))};
+            case OperandKind::kImm:
+                if (!loose()) return {Val<T>(static_cast<T>(i.imm))};
+                return {value<T>({.code = Code::immediate, .size = kSize<T>, .imm = index})};
             default: return load<T>(i);
         }
     }
@@ -242,7 +246,12 @@ struct Builder {
         const Value b = use(v);
         append({.code = Code::commit, .size = kSize<T>, .a = p.rmw, .b = b});
     }
-    static u64 imm(const Insn& i) { return i.imm; }
+    // An immediate that has to be known now.
+    u64 imm(const Insn& i) {
+        if (loose()) unsupported = true;
+        return i.imm;
+    }
+    bool loose() const { return context.loose >> index & 1; }
 
     // --- arithmetic ---
 #define RM_BUILD2(name)                        \

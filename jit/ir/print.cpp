@@ -52,6 +52,7 @@ std::string numbers(const Op& op) {
         case Code::jump_to:
         case Code::jump_if: return hex(op.imm);
         case Code::insn:
+        case Code::immediate:
         case Code::x87:
         case Code::interp: return std::to_string(op.imm);
         case Code::set_direction: return op.imm ? "1" : "0";

@@ -108,6 +108,14 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     cpu.translated.engine = this;
 }
 
+Statistics Translator::statistics() const {
+    Statistics s = statistics_;
+    s.overwrites = cpu_.blocks->overwrites;
+    s.overwritten_blocks = cpu_.blocks->dropped_blocks;
+    s.loosened = cpu_.blocks->loosened;
+    return s;
+}
+
 std::string Statistics::text() const {
     const struct {
         const char* name;
@@ -118,7 +126,10 @@ std::string Statistics::text() const {
                 {"  bytes of host code", code_bytes},
                 {"  tries that met an unknown form", retries},
                 {"blocks left to the interpreter", untranslatable},
-                {"blocks dropped", dropped},
+                {"translations dropped", dropped},
+                {"writes to lines with code", overwrites},
+                {"  decoded blocks they dropped", overwritten_blocks},
+                {"  immediates found to change", loosened},
                 {"cache emptied", flushes},
                 {"entries from the run loop", entries},
                 {"direct links made", links},
@@ -153,6 +164,10 @@ std::string Statistics::text() const {
 
 // --- translating ---
 
+ir::BuildContext Translator::context_of(const Block& block) const {
+    return {block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel, block.loose};
+}
+
 // True if the block replaces all flags before an instruction that reads them or may fault.
 bool Translator::replaces_flags(Block& block) {
     if (block.flags_dead >= 0) return block.flags_dead;
@@ -182,8 +197,7 @@ bool Translator::replaces_flags(Block& block) {
 bool Translator::flags_dead_at(Block& from, u64 rip) {
     Block* to = cpu_.blocks->known(from, rip);
     if (!to || !replaces_flags(*to)) return false;
-    from.watch_first = std::min(from.watch_first, to->machine);
-    from.watch_last = std::max(from.watch_last, to->machine + to->bytes - 1);
+    cpu_.blocks->watch(from, *to);
     return true;
 }
 
@@ -191,9 +205,8 @@ bool Translator::flags_dead_at(Block& from, u64 rip) {
 bool Translator::emit(Block& block, std::size_t& bytes) {
     const std::size_t points = points_.size();
     ir::Block& code = emitter_.code();
-    const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
     code.ops.clear();
-    build_ir(code, {block.insns, block.count}, context, {interpret_, block.count});
+    build_ir(code, {block.insns, block.count}, context_of(block), {interpret_, block.count});
     const auto dead = [&](u64 rip) { return flags_dead_at(block, rip); };
     try {
         emitter_.run(block, dead, code_->next(), kMaxBlockBytes);
@@ -271,8 +284,7 @@ void Translator::dump(const Block& block, const Translation& t) {
     log::write(log::Item::kOp, "block %llx, %u instructions\n", rip, block.count);
     if (log::enabled(log::Item::kOp)) {
         ir::Block code;
-        build_ir(code, {block.insns, block.count},
-                 {block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel});
+        build_ir(code, {block.insns, block.count}, context_of(block));
         log::write(log::Item::kOp, "%s",
                    ir::print(code, {block.insns, block.count}, block.rip).c_str());
     }
@@ -284,8 +296,7 @@ void Translator::dump(const Block& block, const Translation& t) {
 
 std::string Translator::explain(Block& block) {
     ir::Block code;
-    const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
-    build_ir(code, {block.insns, block.count}, context);
+    build_ir(code, {block.insns, block.count}, context_of(block));
     std::string out = ir::print(code, {block.insns, block.count}, block.rip);
     Translation* t = of(block);
     if (!t) t = translate(block);
@@ -408,23 +419,44 @@ void Translator::resolve_at(const Point& p) {
     recipes_.resolve(cpu_, recipe);
 }
 
+// A store to a page that holds code. False: nothing has changed, the interpreter makes it.
+bool Translator::store_beside_code(u64 va, const Point& p) {
+    PhysAddr machine = 0;
+    u8* host = cpu_.mmu.place_beside_code(va, p.size, machine);
+    if (!host) return false;
+    const u64 value = value_of(cpu_, p.access);
+    const u8* stored = reinterpret_cast<const u8*>(&value);
+    if (!std::memcmp(host, stored, p.size)) return true;
+    if (!cpu_.memory.line_has_code(machine, p.size)) {
+        std::memcpy(host, stored, p.size);
+        return true;
+    }
+    // Code that is running must not change under it.
+    const Block& b = *p.block;
+    if (b.host2 || (machine <= b.watch_last && machine + p.size > b.watch_first)) return false;
+    cpu_.memory.write(machine, {stored, p.size});
+    return true;
+}
+
 const void* Translator::touch(u32 number) {
     const Point& p = points_[number];
     const Point::Access& a = p.access;
     ++statistics_.touches;
     const u64 va = address_of(cpu_, a);
+    if (a.value != Point::Access::kNotStored && store_beside_code(va, p)) {
+        const u8* const done = a.retry + p.done;
+        check_more_simply(p, va);
+        return done;
+    }
     const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
     update_salt();  // the walk may have found the page elsewhere
     if (good && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
-    const u8* const done = a.value != Point::Access::kNotStored &&
-                                   cpu_.mmu.store_beside_code(va, value_of(cpu_, a), p.size)
-                               ? a.retry + p.done
-                               : nullptr;
     check_more_simply(p, va);
-    return done;
+    return nullptr;
 }
 
-// After a refused access: was it only the way it is checked? Then the block is translated again.
+// After an access that missed: was it only the way it is checked? Then the block is translated
+// again.
 void Translator::check_more_simply(const Point& p, LinearAddr va) {
     using Checks = Block::Checks;
     constexpr u64 kQuick = 4096;  // ticks

@@ -16,6 +16,7 @@
 #include "jit/cache/code_memory.h"
 #include "jit/host/x64/emitter.h"
 #include "jit/host/x64/thunks.h"
+#include "jit/ir/builder.h"
 #include "jit/run/flag_recipe.h"
 #include "jit/run/points.h"
 
@@ -36,7 +37,8 @@ struct Statistics {
         event_exits = 0;
     u64 target_misses = 0, targets_found = 0;
     u64 flags_resolved = 0;
-    std::vector<u64> calls_by_row;  // interpreter calls, by Insn::row
+    u64 overwrites = 0, overwritten_blocks = 0, loosened = 0;  // of the block cache
+    std::vector<u64> calls_by_row;                             // interpreter calls, by Insn::row
     std::string text() const;
 };
 
@@ -52,7 +54,7 @@ public:
     void dropped(cpu::Block& block) override;
     void flushed() override;
 
-    const Statistics& statistics() const { return statistics_; }
+    Statistics statistics() const;
 
 private:
     struct Translation {
@@ -89,6 +91,8 @@ private:
     const void* touch(u32 point);
     void check_more_simply(const Point& p, LinearAddr va);
     u32 find_target(u64 rip, u32 point);
+    bool store_beside_code(u64 va, const Point& p);
+    ir::BuildContext context_of(const cpu::Block& block) const;
     void resolve_at(const Point& p);
     static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }
 

@@ -18,11 +18,12 @@ BuildFn builder_of(const cpu::Insn& insn) {
 }
 
 // False: nothing has been appended.
-bool build_natively(ir::Block& out, const cpu::Insn& insn, const ir::BuildContext& context) {
+bool build_natively(ir::Block& out, const cpu::Insn& insn, unsigned index,
+                    const ir::BuildContext& context) {
     const BuildFn build = builder_of(insn);
     if (!build) return false;
     const std::size_t before = out.ops.size();
-    ir::Builder builder{out, context};
+    ir::Builder builder{out, context, index};
     (void)build(builder, insn);
     if (builder.unsupported) out.ops.resize(before);
     return !builder.unsupported;
@@ -42,7 +43,7 @@ void build_ir(ir::Block& out, std::span<const cpu::Insn> insns, const ir::BuildC
     for (std::size_t k = 0; k < insns.size(); ++k) {
         out.ops.push_back({.code = Code::insn, .imm = k});
         const bool interpret = k < interpret_these.size() && interpret_these[k];
-        if (interpret || !build_natively(out, insns[k], context))
+        if (interpret || !build_natively(out, insns[k], static_cast<unsigned>(k), context))
             out.ops.push_back({.code = Code::interp, .imm = k});
     }
     if (insns.empty() || leaves(out, insns.back())) return;

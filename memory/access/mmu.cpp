@@ -70,15 +70,11 @@ bool Mmu::withheld_for_code(LinearAddr va) const {
            memory_.has_code(side.machine);
 }
 
-bool Mmu::store_beside_code(LinearAddr va, u64 value, unsigned size) {
-    if ((va ^ (va + size - 1)) & kPageMask) return false;
-    if (!withheld_for_code(va)) return false;
-    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(data_class_)].get();
-    const TlbSide& side = array->side(va);
-    const PhysAddr machine = side.machine | (va & ~kPageMask);
-    if (memory_.line_has_code(machine, size)) return false;
-    std::memcpy(reinterpret_cast<void*>(va + array->entry(va).addend), &value, size);
-    return true;
+u8* Mmu::place_beside_code(LinearAddr va, unsigned size, PhysAddr& machine) {
+    if (((va ^ (va + size - 1)) & kPageMask) || !withheld_for_code(va)) return nullptr;
+    TlbArray& array = *spaces_->current->arrays[static_cast<unsigned>(data_class_)];
+    machine = array.side(va).machine | (va & ~kPageMask);
+    return reinterpret_cast<u8*>(va + array.entry(va).addend);
 }
 
 bool Mmu::touch(LinearAddr va, unsigned size, Access access) {
@@ -126,7 +122,9 @@ void Mmu::set_special_page(unsigned slot, PhysAddr page) {
 
 void Mmu::map_changed() { flush_all(); }
 
-void Mmu::code_written(PhysAddr addr, unsigned size) { owner_.code_invalidated(addr, size); }
+void Mmu::code_written(PhysAddr addr, std::span<const u8> bytes) {
+    owner_.code_invalidated(addr, bytes);
+}
 
 void Mmu::code_marked(PhysAddr frame) {
     stack_.forget();

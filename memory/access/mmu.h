@@ -47,9 +47,9 @@ public:
         // Runs before each access to an MMIO window or a special page: the processor uses it to
         // bring its clock up to date and to leave its current block after this instruction.
         virtual void before_device_access() = 0;
-        // Bytes that hold decoded code are about to be written, by this processor or anyone else.
-        // Never crosses a page.
-        virtual void code_invalidated(PhysAddr addr, unsigned size) = 0;
+        // Lines that hold decoded code are about to get `bytes` at addr, from this processor or
+        // anyone else; memory still has the old ones. Never crosses a page.
+        virtual void code_invalidated(PhysAddr addr, std::span<const u8> bytes) = 0;
         // An access to a page named by set_special_page() (xAPIC page, VT "APIC-access page"),
         // after all paging checks. size 1, 2, 4 or 8; wider accesses come in pieces. A
         // read-modify-write comes as a read and then a write, which must not answer kFault any
@@ -78,9 +78,10 @@ public:
     TlbEntry* const* code_table() const { return &code_; }
     u64 code_epoch() const;
     void remember_code(LinearAddr va);
-    // A plain store to a page whose write tag is withheld because of code: done if none of its
-    // bytes is in a 64-byte line that holds code. False: store() must be asked.
-    [[nodiscard]] bool store_beside_code(LinearAddr va, u64 value, unsigned size);
+    // Where a plain store to a page goes whose write tag is withheld because of code, and its
+    // physical address. Null: it is none, or the TLB does not hold the page. Who stores there sees
+    // to it that the code's holders hear of it (PhysicalMemory::line_has_code, write).
+    [[nodiscard]] u8* place_beside_code(LinearAddr va, unsigned size, PhysAddr& machine);
     // Makes the TLB hold va for an access of `size` bytes by the current class. False: it cannot (a
     // fault, a device, code in the page, a page border); nothing but A and D bits has changed.
     [[nodiscard]] bool touch(LinearAddr va, unsigned size, Access access);
@@ -196,7 +197,7 @@ public:
 
     // PhysicalListener
     void map_changed() override;
-    void code_written(PhysAddr addr, unsigned size) override;
+    void code_written(PhysAddr addr, std::span<const u8> bytes) override;
     void code_marked(PhysAddr frame) override;
 
 private:

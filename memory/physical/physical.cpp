@@ -74,11 +74,12 @@ struct PhysicalMemory::State {
         return &code[chunk][frame % kChunkFrames];
     }
     // Before a write within one page.
-    void note_write(PhysAddr addr, unsigned size) {
+    void note_write(PhysAddr addr, std::span<const u8> bytes) {
         const u64* map_of_lines = lines(addr);
+        const unsigned size = static_cast<unsigned>(bytes.size());
         if (!map_of_lines || !(*map_of_lines & line_mask(addr, size))) [[likely]]
             return;
-        for (PhysicalListener* l : listeners) l->code_written(addr, size);
+        for (PhysicalListener* l : listeners) l->code_written(addr, bytes);
     }
     void changed(bool really) {
         if (!really) return;
@@ -182,7 +183,7 @@ void PhysicalMemory::write(PhysAddr addr, std::span<const u8> in) {
         const u64 n = std::min<u64>(in.size(), kPageSize - in_page);
         const PageView view = state_->page(addr);
         if (view.write_host) {
-            if (view.plain_ram()) state_->note_write(addr, static_cast<unsigned>(n));
+            if (view.plain_ram()) state_->note_write(addr, in.first(n));
             std::memcpy(view.write_host + in_page, in.data(), n);
         } else if (view.window) {
             window_write(view, in_page, in.data(), n);
@@ -198,7 +199,7 @@ void PhysicalMemory::load_image(PhysAddr addr, std::span<const u8> in) {
         const u64 n = std::min<u64>(in.size(), kPageSize - in_page);
         const PageView view = state_->page(addr);
         if (view.read_host) {
-            state_->note_write(addr, static_cast<unsigned>(n));
+            state_->note_write(addr, in.first(n));
             std::memcpy(view.read_host + in_page, in.data(), n);
         }
         in = in.subspan(n);

@@ -62,9 +62,9 @@ public:
     virtual ~PhysicalListener() = default;
     // The address map changed: every cached host pointer is stale.
     virtual void map_changed() = 0;
-    // Someone (a processor's slow store, DMA) is about to write bytes [addr, addr+size) of a frame
-    // that holds decoded code. Never crosses a page.
-    virtual void code_written(PhysAddr addr, unsigned size) = 0;
+    // Someone (a processor's slow store, DMA) is about to write `bytes` at addr, in a frame that
+    // holds decoded code; memory still has the old ones. Never crosses a page.
+    virtual void code_written(PhysAddr addr, std::span<const u8> bytes) = 0;
     // The frame became code-bearing: drop cached *write* permission for it.
     virtual void code_marked(PhysAddr frame) = 0;
 };

@@ -171,6 +171,8 @@ std::string inputs(const Sequence& s) {
                   ull(s.rip), ull(s.rflags), ull(s.fs_base), ull(s.gs_base), s.fpu.mxcsr,
                   ull(s.dr7), ull(s.dr0));
     for (u64 stop : s.stops) out += format(" %llu", ull(stop));
+    for (const auto& p : s.pokes)
+        out += format(" poke %llx %u %llx", ull(p.at), p.size, ull(p.value));
     for (unsigned n = 0; n < 16; ++n)
         out += format("%s%s %llx", n % 4 ? " " : "\n      ", kGprNames[n], ull(s.gpr[n]));
     return out + "\n";

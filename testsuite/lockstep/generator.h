@@ -54,6 +54,7 @@ private:
     void fill_fpu();
     void fill_memory();
     void fill_stops();
+    void fill_pokes();
     u64 data_address();
     u64 code_address();
     u64 stack_address();

@@ -125,10 +125,37 @@ void Generator::fill_memory() {
 
 void Generator::fill_stops() {
     u64 at = 0;
-    const u64 slices = random_.percent(75) ? 1 : 2 + random_.below(2);
+    const bool pokes = !sequence_.insns.empty() && random_.percent(20);
+    const u64 slices = pokes                 ? 3 + random_.below(6)
+                       : random_.percent(75) ? 1
+                                             : 2 + random_.below(2);
     for (u64 n = 0; n < slices; ++n) {
         at += random_.percent(35) ? 1 + random_.below(40) : 60 + random_.below(340);
         sequence_.stops.push_back(at);
+    }
+    if (pokes) fill_pokes();
+}
+
+// Mostly the last bytes of one instruction, where immediates are; some of it as it is.
+void Generator::fill_pokes() {
+    Sequence::Place favourite = sequence_.insns[random_.below(sequence_.insns.size())];
+    for (const Sequence::Place& place : sequence_.insns)  // one that is long enough for 32 bits
+        if (place.length >= 5 && (favourite.length < 5 || random_.percent(20))) favourite = place;
+    while (sequence_.pokes.size() + 1 < sequence_.stops.size()) {
+        const Sequence::Place& place = random_.percent(60)
+                                           ? favourite
+                                           : sequence_.insns[random_.below(sequence_.insns.size())];
+        Sequence::Poke p{};
+        p.size = static_cast<u8>(random_.percent(50) ? 4 : 1u << random_.below(4));
+        const unsigned end = place.offset + place.length;
+        const unsigned from =
+            random_.percent(80) && p.size < place.length ? end - p.size : place.offset;
+        p.at = kCode + from;
+        if (random_.percent(20))
+            std::memcpy(&p.value, &sequence_.memory[kCodePage * kPageSize + from], p.size);
+        else
+            p.value = random_.percent(50) ? random_.next() : random_.below(256);
+        sequence_.pokes.push_back(p);
     }
 }
 

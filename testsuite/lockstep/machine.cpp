@@ -193,6 +193,10 @@ Machine::~Machine() = default;
 Cpu& Machine::cpu() { return parts_->cpu; }
 void Machine::interrupt() { parts_->cpu.set_intr(true); }
 
+void Machine::poke(const Sequence::Poke& p) {
+    parts_->cpu.memory.write(p.at, {reinterpret_cast<const u8*>(&p.value), p.size});
+}
+
 Model Machine::model(Vendor vendor) {
     Model m = *make_model("max");
     m.vendor = vendor;

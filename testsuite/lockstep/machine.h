@@ -33,6 +33,7 @@ public:
     // stays.
     void load(const Sequence& s);
     void interrupt();
+    void poke(const Sequence::Poke& p);
     Result result(Processor::Stop stop) const;
     cpu::Cpu& cpu();
     void on_delivery(const cpu::Cpu& cpu, const cpu::Event& event) override;

@@ -62,10 +62,12 @@ private:
         Machine& m = machine(engine, s.vendor);
         m.load(s);
         Processor::Stop stop = Processor::Stop::kDeadline;
-        for (u64 at : s.stops) {
-            stop = engines_[engine]->run(m.cpu(), at);
+        for (std::size_t n = 0; n < s.stops.size(); ++n) {
+            stop = engines_[engine]->run(m.cpu(), s.stops[n]);
             if (stop == Processor::Stop::kTripleFault) break;
-            if (at != s.stops.back()) m.interrupt();
+            if (n + 1 == s.stops.size()) break;
+            if (n < s.pokes.size()) m.poke(s.pokes[n]);
+            m.interrupt();
         }
         return m.result(stop);
     }

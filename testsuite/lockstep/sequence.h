@@ -24,6 +24,13 @@ struct Sequence {
     cpu::FpuState fpu;
     // Ticks at which run() returns; after each but the last an external interrupt arrives.
     std::vector<u64> stops;
+    // Bytes that a device writes then, one for each stop but the last; none if empty.
+    struct Poke {
+        u64 at;
+        u8 size;
+        u64 value;
+    };
+    std::vector<Poke> pokes;
     std::vector<u8> memory;  // all RAM
 };
 

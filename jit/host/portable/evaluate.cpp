@@ -56,7 +56,8 @@ bool canonical(u64 v) { return sign_extend(v, 48) == v; }
 
 class Evaluation {
 public:
-    Evaluation(Cpu& cpu, const Block& block) : cpu_(cpu), slots_(block.ops.size()) {}
+    Evaluation(Cpu& cpu, const Block& block, std::span<const cpu::Insn> insns)
+        : cpu_(cpu), insns_(insns), slots_(block.ops.size()) {}
 
     // False: the interpreter must run the instruction.
     bool run(const Op& op, Slot& r) {
@@ -195,6 +196,7 @@ private:
     bool value(const Op& op, Slot& r) {
         switch (op.code) {
             case Code::constant: return r.value = cut(op.imm, op.size), true;
+            case Code::immediate: return r.value = cut(insns_[op.imm].imm, op.size), true;
             case Code::get: return r.value = get(op), true;
             case Code::offset: return r.value = slots_[op.a].high, true;
             case Code::high: return r.value = slots_[op.a].high, true;
@@ -356,6 +358,7 @@ private:
     }
 
     Cpu& cpu_;
+    const std::span<const cpu::Insn> insns_;
     std::vector<Slot> slots_;
 };
 
@@ -364,7 +367,7 @@ private:
 Outcome evaluate(Cpu& cpu, const Block& block, std::span<const cpu::Insn> insns, u64 block_rip,
                  u64 limit) {
     using What = Outcome::What;
-    Evaluation e(cpu, block);
+    Evaluation e(cpu, block, insns);
     u64 begun = 0, rip = block_rip;
     for (Value at = 0; at < block.ops.size(); ++at) {
         const Op& op = block[at];

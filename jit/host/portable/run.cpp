@@ -25,9 +25,11 @@ void run_block(Cpu& cpu, const cpu::Block& b, u64 limit, Totals& totals,
                const std::function<void(ir::Block&)>& pass) {
     ir::Block block;
     const std::span<const cpu::Insn> insns(b.insns, b.count);
-    build_ir(
-        block, insns,
-        {.mode = b.mode, .block_rip = b.rip, .intel = cpu.model.vendor == cpu::Vendor::kIntel});
+    build_ir(block, insns,
+             {.mode = b.mode,
+              .block_rip = b.rip,
+              .intel = cpu.model.vendor == cpu::Vendor::kIntel,
+              .loose = b.loose});
     if (pass) pass(block);
     const Outcome o = evaluate(cpu, block, insns, b.rip, limit);
     totals.evaluated += o.retired;

@@ -159,6 +159,7 @@ void Emitter::emit(Value v) {
         case Code::insn:
         case Code::address: break;  // used by what accesses it
         case Code::constant: loc_[v] = {Loc::kConstant, 0, o.imm}; break;
+        case Code::immediate: emit_immediate(v); break;
         case Code::get: loc_[v] = {Loc::kGpr, o.n, 0}; break;
         case Code::condition: loc_[v] = {Loc::kCondition, o.n, 0}; break;
         case Code::interp: emit_interp(static_cast<unsigned>(o.imm)); break;
@@ -234,6 +235,14 @@ void Emitter::emit(Value v) {
         case Code::jump_if: emit_jump_if(v); break;
         default: not_native();
     }
+}
+
+// Stores may change it between two runs of the code (cpu::BlockCache::overwrite).
+void Emitter::emit_immediate(Value v) {
+    const unsigned n = take_scratch(v);
+    mov(scratch_reg(n), reinterpret_cast<u64>(&block_->insns[op(v).imm].imm));
+    mov(scratch_reg(n), qword[scratch_reg(n)]);
+    loc_[v] = {Loc::kScratch, static_cast<u8>(n), 0};
 }
 
 // --- values ---

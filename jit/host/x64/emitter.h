@@ -174,6 +174,7 @@ private:
     void emit_scan(ir::Value v);
     void emit_unary(ir::Value v);
     void emit_extend(ir::Value v);
+    void emit_immediate(ir::Value v);
     void emit_put(ir::Value v);
     void emit_put_if(ir::Value v);
     void emit_store(ir::Value v);

@@ -22,8 +22,8 @@ struct RecordingOwner : Mmu::Owner {
     std::function<Special(const SpecialCall&, u64&)> answer;
 
     void before_device_access() override { ++device_accesses; }
-    void code_invalidated(PhysAddr addr, unsigned size) override {
-        invalidated.emplace_back(addr, size);
+    void code_invalidated(PhysAddr addr, std::span<const u8> bytes) override {
+        invalidated.emplace_back(addr, static_cast<unsigned>(bytes.size()));
     }
     Special special_page(PhysAddr machine, LinearAddr va, Access access, unsigned size,
                          u64& value) override {

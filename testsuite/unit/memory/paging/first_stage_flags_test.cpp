@@ -22,7 +22,7 @@ struct Fixture : World {
 struct CountWrites : PhysicalListener {
     std::vector<PhysAddr> at;
     void map_changed() override {}
-    void code_written(PhysAddr addr, unsigned) override { at.push_back(addr); }
+    void code_written(PhysAddr addr, std::span<const u8>) override { at.push_back(addr); }
     void code_marked(PhysAddr) override {}
 };
 

@@ -30,7 +30,7 @@ bool same(const PageView& a, const PageView& b) {
 struct CountChanges : PhysicalListener {
     unsigned changes = 0;
     void map_changed() override { ++changes; }
-    void code_written(PhysAddr, unsigned) override {}
+    void code_written(PhysAddr, std::span<const u8>) override {}
     void code_marked(PhysAddr) override {}
 };
 

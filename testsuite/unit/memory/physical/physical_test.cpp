@@ -42,8 +42,8 @@ struct Listener : PhysicalListener {
     std::vector<u64> content_at_notice;
     std::vector<PhysAddr> marked;
     void map_changed() override { ++changes; }
-    void code_written(PhysAddr addr, unsigned size) override {
-        written.emplace_back(addr, size);
+    void code_written(PhysAddr addr, std::span<const u8> bytes) override {
+        written.emplace_back(addr, static_cast<unsigned>(bytes.size()));
         content_at_notice.push_back(memory->load(addr, 1));
     }
     void code_marked(PhysAddr frame) override { marked.push_back(frame); }
