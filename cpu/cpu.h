@@ -245,6 +245,7 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     // --- Mmu::Owner ---
     void before_device_access() override;
     void code_invalidated(PhysAddr addr, std::span<const u8> bytes) override;
+    bool holds_code(PhysAddr frame) const override;
     memory::Mmu::Owner::Special special_page(PhysAddr page, LinearAddr va, memory::Access access,
                                              unsigned size, u64& value) override;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace rm::cpu {
 
@@ -257,9 +258,8 @@ void BlockCache::drop(Block* block) {
 
 void BlockCache::flush() {
     std::fill(hash_.begin(), hash_.end(), nullptr);
-    if (cpu_.config.processors == 1)
-        for (const auto& [number, frame] : frames_) cpu_.memory.clear_code(number << 12);
-    frames_.clear();
+    const auto frames = std::exchange(frames_, {});
+    for (const auto& [number, frame] : frames) cpu_.memory.clear_code(number << 12);
     recent_frames_.fill(nullptr);
     used_ = 0;
     ++flushes_;

@@ -73,6 +73,8 @@ public:
     }
     // `bytes` are about to be written at addr, within one page. False: no block notices.
     bool overwrite(PhysAddr addr, std::span<const u8> bytes);
+    // Is anything of the frame decoded?
+    bool holds(PhysAddr frame) const;
     // The translation of `from` depends on the bytes of `to`, on the same page.
     void watch(Block& from, const Block& to);
     // Drops everything (map changed: host pointers are stale).

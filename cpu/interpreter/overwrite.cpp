@@ -83,6 +83,11 @@ void BlockCache::forget_watchers(const Frame& frame, PhysAddr first, PhysAddr la
         }
 }
 
+bool BlockCache::holds(PhysAddr frame) const {
+    const auto it = frames_.find(frame >> 12);
+    return it != frames_.end() && it->second->count != 0;
+}
+
 bool BlockCache::overwrite(PhysAddr addr, std::span<const u8> bytes) {
     Frame* const frame = frame_of(addr >> 12);
     if (!frame || !frame->count) return false;
@@ -109,8 +114,7 @@ bool BlockCache::overwrite(PhysAddr addr, std::span<const u8> bytes) {
         changed = true;
     }
     if (dropped && frame->watched) forget_watchers(*frame, addr, last);
-    // With one processor nobody else has blocks in the frame.
-    if (!frame->count && cpu_.config.processors == 1) cpu_.memory.clear_code(addr & kPageMask);
+    if (!frame->count) cpu_.memory.clear_code(addr & kPageMask);
     return changed;
 }
 

@@ -24,6 +24,8 @@ void Cpu::code_invalidated(PhysAddr addr, std::span<const u8> bytes) {
     if (blocks->overwrite(addr, bytes)) leave_block();
 }
 
+bool Cpu::holds_code(PhysAddr frame) const { return blocks->holds(frame); }
+
 namespace {
 
 // Conditions under which instructions are run one by one.

@@ -50,6 +50,7 @@ public:
         // Lines that hold decoded code are about to get `bytes` at addr, from this processor or
         // anyone else; memory still has the old ones. Never crosses a page.
         virtual void code_invalidated(PhysAddr addr, std::span<const u8> bytes) = 0;
+        virtual bool holds_code(PhysAddr) const { return false; }  // decoded, of that frame
         // An access to a page named by set_special_page() (xAPIC page, VT "APIC-access page"),
         // after all paging checks. size 1, 2, 4 or 8; wider accesses come in pieces. A
         // read-modify-write comes as a read and then a write, which must not answer kFault any
@@ -199,6 +200,7 @@ public:
     void map_changed() override;
     void code_written(PhysAddr addr, std::span<const u8> bytes) override;
     void code_marked(PhysAddr frame) override;
+    bool holds_code(PhysAddr frame) const override { return owner_.holds_code(frame); }
 
 private:
     // Where the bytes of one page of an access are, after all checks.

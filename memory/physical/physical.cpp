@@ -227,7 +227,11 @@ bool PhysicalMemory::has_code(PhysAddr frame) const {
 }
 
 void PhysicalMemory::clear_code(PhysAddr frame) {
-    if (u64* lines = state_->lines(frame)) *lines = 0;
+    u64* lines = state_->lines(frame);
+    if (!lines || !*lines) return;
+    for (const PhysicalListener* l : state_->listeners)
+        if (l->holds_code(frame)) return;
+    *lines = 0;
 }
 
 bool PhysicalMemory::line_has_code(PhysAddr addr, unsigned size) const {

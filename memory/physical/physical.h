@@ -67,6 +67,8 @@ public:
     virtual void code_written(PhysAddr addr, std::span<const u8> bytes) = 0;
     // The frame became code-bearing: drop cached *write* permission for it.
     virtual void code_marked(PhysAddr frame) = 0;
+    // Does it have decoded code of the frame?
+    virtual bool holds_code(PhysAddr) const { return false; }
 };
 
 class PhysicalMemory {
@@ -102,7 +104,7 @@ public:
     // cannot change what they read there except by a change of the map.
     void mark_code(PhysAddr addr, unsigned size);
     bool has_code(PhysAddr frame) const;
-    // Drops the frame's marks (its blocks are gone).
+    // Drops the frame's marks if no listener holds code of it any more.
     void clear_code(PhysAddr frame);
     // True if [addr, addr+size) overlaps a 64-byte line that holds code.
     bool line_has_code(PhysAddr addr, unsigned size) const;

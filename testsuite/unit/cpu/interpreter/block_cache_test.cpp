@@ -115,6 +115,19 @@ TEST_CASE_FIXTURE(Overwritten, "what changes more than one immediate drops its b
     CHECK(at(kCodeAt + 17) == last);
 }
 
+TEST_CASE_FIXTURE(Overwritten, "a frame's marks go with its last block, whoever else there is") {
+    Cpu other(model, {.index = 1, .processors = 2}, memory, io, apic, clock);
+    code({0x90, 0xF4});
+    const Block* b = at(kCodeAt);
+    CHECK(memory.has_code(kCodeAt));
+    write(kCodeAt, {0x90});
+    CHECK(at(kCodeAt) == b);
+    CHECK_FALSE(other.holds_code(kCodeAt));
+    write(kCodeAt, {0xF4});
+    CHECK_FALSE(cpu.holds_code(kCodeAt));
+    CHECK_FALSE(memory.has_code(kCodeAt));
+}
+
 TEST_CASE_FIXTURE(Overwritten, "random writes: blocks always say what their bytes say") {
     // Encodings with immediates and displacements of all sizes, and branches.
     const std::initializer_list<u8> forms[] = {{0x48, 0x05, 1, 2, 3, 4},

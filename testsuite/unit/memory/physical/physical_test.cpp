@@ -47,6 +47,8 @@ struct Listener : PhysicalListener {
         content_at_notice.push_back(memory->load(addr, 1));
     }
     void code_marked(PhysAddr frame) override { marked.push_back(frame); }
+    bool holds = false;
+    bool holds_code(PhysAddr) const override { return holds; }
 };
 
 struct Fixture {
@@ -207,6 +209,10 @@ TEST_CASE_FIXTURE(Fixture, "code marks: 64-byte lines, listeners hear before the
     memory.write(0x4800, dma);
     CHECK(listener.written == std::vector<std::pair<PhysAddr, unsigned>>{{0x5000, 0x1000}});
 
+    listener.holds = true;
+    memory.clear_code(0x5000);
+    CHECK(memory.has_code(0x5000));
+    listener.holds = false;
     memory.clear_code(0x5000);
     CHECK_FALSE(memory.has_code(0x5000));
     listener.written.clear();
