@@ -162,6 +162,7 @@ void Emitter::emit_cold() {
     }
     for (const ColdAccess& c : accesses_) emit_cold_access(c);
     for (const ColdExit& c : exits_) emit_cold_exit(c);
+    for (const ColdResolve& c : resolves_) emit_cold_resolve(c);
     for (const ColdTarget& c : targets_) {
         land(c.from);
         xor_(r11, sized(state(&cpu_.translated.salt), 3));

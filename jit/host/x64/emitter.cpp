@@ -79,6 +79,7 @@ void Emitter::start_block(cpu::Block& block, FlagsDeadAt flags_dead_at) {
     exits_.clear();
     accesses_.clear();
     targets_.clear();
+    resolves_.clear();
     left_ = target_ready_ = vectors_ready_ = x87_ready_ = false;
     x87_note_ = {};
     for (Value& s : scratch_) s = kNoValue;
@@ -129,13 +130,22 @@ void Emitter::emit_instruction(Value first, Value end) {
             return;
         }
     // Flags that the instruction keeps a part of: known before the scratch registers are in use.
+    bool may_fault = false;  // and then be asked for the flags from before
     for (Value v = first + 1; v < end; ++v) {
+        may_fault |= faults(op(v));
         const Cc replaced = ir::flags_replaced(ir_, op(v));
         if (!op(v).writes || replaced == cpu::kCcAll || !needed_after(v)) continue;
         if (flags_.kind == Flags::kInherited ||
             (flags_.kind == Flags::kRecipe && flags_.recipe.keeps &&
-             (flags_.recipe.writes & ~replaced)))
-            resolve_to_memory();
+             (flags_.recipe.writes & ~replaced))) {
+            // A shift by CL keeps all or nothing.
+            const Code c = op(v).code;
+            if (!may_fault && (c == Code::shl || c == Code::shr || c == Code::sar) &&
+                !is_constant(op(v).b))
+                resolve_if_count_is_zero(op(v).size);
+            else
+                resolve_to_memory();
+        }
     }
     // A carry read after an access, whose check needs the host's flags.
     bool access = false;

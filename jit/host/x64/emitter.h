@@ -137,6 +137,12 @@ private:
         Jump event, unlinked;
         u32 number;
     };
+    // The flags of `recipe` to memory, and back.
+    struct ColdResolve {
+        Jump from;
+        u32 back;
+        u32 recipe;
+    };
     // An indirect target, in r11 as its key, that is not in the table.
     struct ColdTarget {
         Jump from;
@@ -283,6 +289,8 @@ private:
     u32 recipe_number(const Flags& f);
     u32 current_recipe() { return recipe_number(flags_); }
     void resolve_to_memory();
+    void resolve_if_count_is_zero(unsigned size);
+    void emit_cold_resolve(const ColdResolve& c);
     bool store_host_flags();
     void need_host_flags(cpu::Cc mask);
     bool again(const FlagRecipe& r, cpu::Cc mask);
@@ -322,6 +330,7 @@ private:
     std::vector<ColdExit> exits_;
     std::vector<ColdAccess> accesses_;
     std::vector<ColdTarget> targets_;
+    std::vector<ColdResolve> resolves_;
     bool left_ = false;
     bool target_ready_ = false;  // r11 = key, r12 = table offset of the checked target
     bool vectors_ready_ = false;

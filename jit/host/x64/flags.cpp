@@ -175,6 +175,29 @@ void Emitter::resolve_to_memory() {
     clobber_flags();
 }
 
+// Before a shift by CL: with a count of zero the flags stay, so they must be in memory; else nobody
+// will look at them.
+void Emitter::resolve_if_count_is_zero(unsigned size) {
+    if (flags_.kind == Flags::kMemory) return;
+    const u32 recipe = current_recipe();
+    test(cl, size == 3 ? 63 : 31);
+    const Jump zero = jump_if(kEqual);
+    resolves_.push_back({zero, position(), recipe});
+    flags_ = {Flags::kMemory, {}, false, {}, 0};
+    clobber_flags();
+}
+
+void Emitter::emit_cold_resolve(const ColdResolve& c) {
+    land(c.from);
+    if (c.recipe == kRecipeInMemory) {
+        cmp(sized(state(&cpu_.translated.flag_recipe), 2), 0);
+        jump_to_if(kEqual, c.back);
+    }
+    mov(r12d, c.recipe);
+    call_thunk(context_.thunks.resolve);
+    jump_to(c.back);
+}
+
 void Emitter::flags_in_memory() {
     mov(sized(state(&cpu_.translated.flag_recipe), 2), 0);
     flags_ = {Flags::kMemory, {}, false, {}, 0};
