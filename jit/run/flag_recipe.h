@@ -42,6 +42,7 @@ public:
         if (number) cpu.cc = flags(cpu, number);
         cpu.translated.flag_recipe = 0;
     }
+    const FlagRecipe& operator[](u32 number) const { return all_[number]; }
     std::size_t size() const { return all_.size(); }
     void clear() {
         all_.resize(1);

@@ -53,6 +53,7 @@ struct Point {
     bool group = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
     u16 size = 0;             // kAccess: bytes, of all accesses that its check is for
     bool cross_page = false;  // kExit: the target is on another page
+    bool certain = false;     // kInstruction, an indirect branch: nothing of it can fault any more
     u16 insn = 0;
     u16 done = 0;  // kAccess, a store: bytes from `retry` to behind it
     u32 recipe = 0;

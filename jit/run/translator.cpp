@@ -93,14 +93,14 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
         [](Cpu* c, u32 point) { return self(c).touch(point); },
         [](Cpu* c, u64 rip, u32 point) { return self(c).find_target(rip, point); },
         [](Cpu* c, u32 point) { return self(c).interpret(point); },
-        [](Cpu* c, u32 recipe) {
-            Translator& t = self(c);
-            ++t.statistics_.flags_resolved;
-            t.recipes_.resolve(*c, recipe == kRecipeInMemory ? c->translated.flag_recipe : recipe);
-        }};
+        [](Cpu* c, u32 recipe) { self(c).resolve(recipe); }};
     thunks_ =
         x64::make_thunks(cpu, callbacks, code_->next(), code_->left(), code_->executable_delta());
     code_->take(thunks_.bytes);
+    generic_resolver_ = static_cast<const u8*>(thunks_.resolve) + code_->executable_delta();
+    resolvers_ = std::make_unique_for_overwrite<const void*[]>(kMaxRecipes);
+    std::fill_n(resolvers_.get(), kMaxRecipes, generic_resolver_);
+    thunks_.resolvers = resolvers_.get();
     enter_ = reinterpret_cast<u32 (*)(Cpu*, const void*)>(
         reinterpret_cast<u64>(thunks_.enter) + static_cast<u64>(code_->executable_delta()));
     statistics_.calls_by_row.resize(cpu::instruction_rows().size());
@@ -239,7 +239,11 @@ Translator::Translation* Translator::translate(Block& block) {
         block.runs = kNeverHot;
         return nullptr;
     }
-    if (code_->left() < kMaxBlockBytes || points_.size() > kMaxPoints) empty();
+    // A block adds far fewer recipes than its share of the table.
+    constexpr std::size_t kRecipesOfBlock = 1024;
+    if (code_->left() < kMaxBlockBytes || points_.size() > kMaxPoints ||
+        recipes_.size() > kMaxRecipes - kRecipesOfBlock)
+        empty();
     std::fill_n(interpret_, block.count, false);
     std::size_t bytes = 0;
     const std::size_t first_point = points_.size();
@@ -315,6 +319,7 @@ void Translator::empty() {
 void Translator::flushed() {
     translations_.clear();
     points_.clear();
+    std::fill_n(resolvers_.get(), std::min(recipes_.size(), kMaxRecipes), generic_resolver_);
     recipes_.clear();
     // Lazy flags must not name recipes that are gone.
     code_->reset_to(thunks_.bytes);
@@ -413,6 +418,21 @@ void Translator::update_stop() {
         std::min(until_, end > BlockCache::kMaxInsns ? end - BlockCache::kMaxInsns : 0);
 }
 
+// From translated code, which does it by itself the next time.
+void Translator::resolve(u32 number) {
+    if (number == kRecipeInMemory) number = cpu_.translated.flag_recipe;
+    ++statistics_.flags_resolved;
+    recipes_.resolve(cpu_, number);
+    constexpr std::size_t kBytes = x64::Emitter::kResolverBytes;
+    if (number >= kMaxRecipes || resolvers_[number] != generic_resolver_ || code_->left() < kBytes)
+        return;
+    u8* const at = code_->next();
+    const std::size_t bytes = emitter_.emit_resolver(recipes_[number], at, kBytes);
+    if (!bytes) return;
+    code_->take(bytes);
+    resolvers_[number] = at + code_->executable_delta();
+}
+
 void Translator::resolve_at(const Point& p) {
     const u32 recipe = p.recipe == kRecipeInMemory ? cpu_.translated.flag_recipe : p.recipe;
     if (recipe) ++statistics_.flags_resolved;
@@ -483,7 +503,7 @@ u32 Translator::find_target(u64 rip, u32 number) {
     const Point& p = points_[number];
     ++statistics_.target_misses;
     if (!cpu_.mmu.fetch_hit(rip)) {
-        if (cpu_.tick_base + p.insn + 1 >= cpu_.translated.stop_at) return 0;
+        if (!p.certain || cpu_.tick_base + p.insn + 1 >= cpu_.translated.stop_at) return 0;
         if (!cpu_.mmu.touch_code(rip)) return 0;
     }
     update_salt();

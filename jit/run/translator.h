@@ -94,6 +94,7 @@ private:
     bool store_beside_code(u64 va, const Point& p);
     ir::BuildContext context_of(const cpu::Block& block) const;
     void resolve_at(const Point& p);
+    void resolve(u32 recipe);
     static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }
 
     cpu::Cpu& cpu_;
@@ -102,6 +103,9 @@ private:
     x64::Thunks thunks_;
     u32 (*enter_)(cpu::Cpu*, const void*) = nullptr;
     FlagRecipes recipes_;
+    static constexpr std::size_t kMaxRecipes = 1 << 16;
+    std::unique_ptr<const void*[]> resolvers_;  // Thunks::resolvers
+    const void* generic_resolver_ = nullptr;
     std::vector<Point> points_;
     x64::Emitter emitter_;
     bool interpret_[cpu::BlockCache::kMaxInsns] = {};  // instructions of the block being translated

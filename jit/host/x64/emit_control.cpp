@@ -203,6 +203,9 @@ void Emitter::emit_check_target(Value v) {
     Point p;
     p.kind = Point::kInstruction;
     p.recipe = current_recipe();
+    p.certain = true;
+    for (Value w = v + 1; w < ir_.ops.size() && op(w).code != Code::insn; ++w)
+        p.certain &= ir::info(op(w).code).effect != ir::Effect::kFaults;
     const u32 number = point(p);
     targets_.push_back({jump_if(kNotEqual), number, key});
     clobber_flags();

@@ -50,6 +50,10 @@ public:
     static constexpr std::size_t kGuardBytes = 80;
     void emit_page_guard(const cpu::Block& block, const u8* code, u32 number, void* memory,
                          std::size_t bytes);
+    // A function for translated code that makes CpuState::cc from the recipe: its size, or 0 where
+    // that is the runtime's. kResolverBytes are enough.
+    static constexpr std::size_t kResolverBytes = 512;
+    std::size_t emit_resolver(const FlagRecipe& recipe, void* memory, std::size_t bytes);
     // Offset of the code of each guest instruction, for dumps and fault reports.
     const std::vector<u32>& starts() const { return starts_; }
 
@@ -288,6 +292,11 @@ private:
     unsigned slot_a() const { return 2u * next_pair_; }
     u32 recipe_number(const Flags& f);
     u32 current_recipe() { return recipe_number(flags_); }
+    bool can_compute(const FlagRecipe& r) const;
+    void load_source(const Xbyak::Reg64& to, const Source& s);
+    void compute_host_flags(const FlagRecipe& r);
+    cpu::Cc compute_flags(const FlagRecipe& r);
+    void call_resolver();
     void resolve_to_memory();
     void resolve_if_count_is_zero(unsigned size);
     void emit_cold_resolve(const ColdResolve& c);

@@ -161,18 +161,26 @@ void Emitter::resolve_to_memory() {
     if (flags_.kind == Flags::kMemory || store_host_flags()) return;
     for (unsigned n : {0u, 1u})
         if (scratch_[n] != kNoValue) spill(n);
+    Cc left = 0;
     if (flags_.kind == Flags::kInherited) {
-        cmp(sized(state(&cpu_.translated.flag_recipe), 2), 0);
+        mov(r12d, sized(state(&cpu_.translated.flag_recipe), 2));
+        test(r12d, r12d);
         const Jump right = skip_if(kEqual);
-        mov(r12d, kRecipeInMemory);
-        call_thunk(context_.thunks.resolve);
+        call_resolver();
         land(right);
     } else {
-        mov(r12d, current_recipe());
-        call_thunk(context_.thunks.resolve);
+        FlagRecipe r = flags_.recipe;
+        if (r.keeps && flags_.has_before) r.before = context_.recipes.number_of(flags_.before);
+        if (can_compute(r)) {
+            left = compute_flags(r);
+            mov(sized(state(&cpu_.translated.flag_recipe), 2), 0);
+        } else {
+            mov(r12d, context_.recipes.number_of(r));
+            call_thunk(context_.thunks.resolve);
+        }
     }
     flags_ = {Flags::kMemory, {}, false, {}, 0};
-    clobber_flags();
+    host_flags_ = left;
 }
 
 // Before a shift by CL: with a count of zero the flags stay, so they must be in memory; else nobody
@@ -190,11 +198,14 @@ void Emitter::resolve_if_count_is_zero(unsigned size) {
 void Emitter::emit_cold_resolve(const ColdResolve& c) {
     land(c.from);
     if (c.recipe == kRecipeInMemory) {
-        cmp(sized(state(&cpu_.translated.flag_recipe), 2), 0);
+        mov(r12d, sized(state(&cpu_.translated.flag_recipe), 2));
+        test(r12d, r12d);
         jump_to_if(kEqual, c.back);
+        call_resolver();
+    } else {
+        mov(r12d, c.recipe);
+        call_thunk(context_.thunks.resolve);
     }
-    mov(r12d, c.recipe);
-    call_thunk(context_.thunks.resolve);
     jump_to(c.back);
 }
 

@@ -32,6 +32,8 @@ struct Thunks {
     const void* find = nullptr;   // call, r11 = rip, r12d = point; does not come back if refused
     const void* interpret = nullptr;  // call, r12d = point
     const void* resolve = nullptr;    // call, r12d = recipe
+    // By recipe: call, r12d = recipe; `resolve` until the recipe has code of its own.
+    const void* const* resolvers = nullptr;
     // call, r11, r12 = first and last byte, point pushed: the stack page from the TLB, and back;
     // else to touch
     const void* stack = nullptr;
