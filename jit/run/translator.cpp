@@ -103,6 +103,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     thunks_.resolvers = resolvers_.get();
     enter_ = reinterpret_cast<u32 (*)(Cpu*, const void*)>(
         reinterpret_cast<u64>(thunks_.enter) + static_cast<u64>(code_->executable_delta()));
+    forget_targets();
     statistics_.calls_by_row.resize(cpu::instruction_rows().size());
     cpu.translator = this;
     cpu.translated.engine = this;
@@ -323,7 +324,7 @@ void Translator::flushed() {
     recipes_.clear();
     // Lazy flags must not name recipes that are gone.
     code_->reset_to(thunks_.bytes);
-    std::memset(cpu_.translated.targets, 0, sizeof cpu_.translated.targets);
+    forget_targets();
     ++generation_;
     ++statistics_.flushes;
 }
@@ -343,7 +344,7 @@ void Translator::dropped(Block& block) {
         exit.linked = nullptr;
     }
     auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(block.rip)];
-    if (target.code == t->code) target = {};
+    if (target.code == t->code) target = no_target();
     ++statistics_.dropped;
 }
 
@@ -386,6 +387,10 @@ u8* Translator::guard_of(Translation& to) {
     return to.guard;
 }
 
+void Translator::forget_targets() {
+    std::fill(std::begin(cpu_.translated.targets), std::end(cpu_.translated.targets), no_target());
+}
+
 void Translator::update_salt() {
     const u64 epoch = cpu_.mmu.code_epoch();
     if (epoch == salt_epoch_ && cpu_.mode.word == salt_mode_) return;
@@ -396,7 +401,7 @@ void Translator::update_salt() {
     if (it == salts_.end()) {
         if (salts_.size() == 0xFFFE) {
             salts_.clear();
-            std::memset(cpu_.translated.targets, 0, sizeof cpu_.translated.targets);
+            forget_targets();
         }
         it = salts_.emplace(key, (salts_.size() + 1) << 48).first;
     }
@@ -558,6 +563,11 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         ++statistics_.entries;
         const u32 number = enter_(&cpu, t->code);
         if (number == x64::kLeftDone) return true;
+        if (number == x64::kLeftNoTarget) [[unlikely]] {
+            recipes_.resolve(cpu, cpu.translated.flag_recipe);
+            cpu.rip = cpu.translated.spill[1];
+            return true;
+        }
         const Point p = points_[number];
         // Going on in translated code, flags whose recipe is in memory can stay there.
         bool late = p.kind == Point::kExit && p.recipe == kRecipeInMemory;

@@ -80,6 +80,10 @@ private:
     void link(u32 point, Translation& to);
     u8* guard_of(Translation& to);
     void update_salt();
+    void forget_targets();
+    cpu::TranslatorState::Target no_target() const {
+        return {0, static_cast<const u8*>(thunks_.no_target) + code_->executable_delta()};
+    }
     void remember_target(u64 rip, const Translation& t);
     void update_stop();
     // Interpreted runs before a block is translated: more where stores drop blocks again and again.

@@ -44,6 +44,11 @@ public:
         t.find = getCurr();
         write_find();
         align(16);
+        t.no_target = getCurr();
+        xor_(r11, at(&cpu_.translated.salt));
+        mov(r12d, kLeftNoTarget);
+        jmp(leave_);
+        align(16);
         t.interpret = getCurr();
         write_interpret();
         align(16);

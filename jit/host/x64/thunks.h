@@ -30,6 +30,7 @@ struct Thunks {
     const void* leave = nullptr;  // jmp, r12d = point
     const void* touch = nullptr;  // jmp, r12d = point; goes on where the callback says, or leaves
     const void* find = nullptr;   // call, r11 = rip, r12d = point; does not come back if refused
+    const void* no_target = nullptr;  // jmp, r11 = key: what unused entries of the table lead to
     const void* interpret = nullptr;  // call, r12d = point
     const void* resolve = nullptr;    // call, r12d = recipe
     // By recipe: call, r12d = recipe; `resolve` until the recipe has code of its own.
@@ -47,6 +48,9 @@ struct Thunks {
 
 // What enter() returns when the state is complete already.
 inline constexpr u32 kLeftDone = ~u32{0};
+// What it returns when an indirect target has been dropped between its check and the jump, by the
+// instruction's own store: as from a point of kind kIndirect.
+inline constexpr u32 kLeftNoTarget = ~u32{0} - 1;
 
 // Writes the thunks at `memory`.
 Thunks make_thunks(const cpu::Cpu& cpu, const Callbacks& callbacks, u8* memory, std::size_t bytes,
