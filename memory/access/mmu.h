@@ -235,9 +235,6 @@ private:
 
     PhysicalMemory& memory_;
     Owner& owner_;
-    TlbEntry* data_ = nullptr;  // = arrays_[data_class_]
-    StackPage stack_;           // of data_
-    TlbEntry* code_ = nullptr;
     TlbEntry* arrays_[kPrivClasses] = {};  // of the current tag
     PrivClass data_class_ = PrivClass::kSupervisor;
     PrivClass code_class_ = PrivClass::kSupervisor;
@@ -246,6 +243,10 @@ private:
     WalkFault fault_;
     struct Spaces;
     std::unique_ptr<Spaces> spaces_;
+    // Last, near the state of translated code (jit/host/x64/thunks.h, from_r13()).
+    TlbEntry* data_ = nullptr;  // = arrays_[data_class_]
+    StackPage stack_;           // of data_
+    TlbEntry* code_ = nullptr;
 };
 
 }  // namespace rm::memory

@@ -88,7 +88,7 @@ std::vector<u8> bytes_of(const Case& c) {
 // State of this process out of a host instruction: members of Cpu, numbers of points and recipes,
 // targets of jumps.
 std::string normalised(const std::string& line) {
-    static const std::regex state(R"(\[r13 [+-] (?:r12 [+-] )?0x[0-9a-f]+\])"),
+    static const std::regex state(R"(\[r13(?: [+-] r12)?(?: [+-] (?:0x)?[0-9a-f]+)?\])"),
         target(R"(^(j[a-z]+|call) 0x[0-9a-f]+$)"), number(R"(^mov r12d, (0x)?[0-9a-f]+$)");
     std::string out = std::regex_replace(line, state, "[cpu]");
     out = std::regex_replace(out, target, "$1 ...");

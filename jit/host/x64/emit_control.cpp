@@ -197,9 +197,7 @@ void Emitter::emit_check_target(Value v) {
     with_source(o.a, o.size, [&](const Operand& s) { mov(sized_reg(r11, o.size), s); });
     const u32 key = position();
     emit_target_key();
-    cmp(r11, qword[r13 + r12 +
-                   static_cast<int>(reinterpret_cast<const u8*>(cpu_.translated.targets) -
-                                    reinterpret_cast<const u8*>(&cpu_))]);
+    cmp(r11, qword[r13 + r12 + from_r13(cpu_, cpu_.translated.targets)]);
     Point p;
     p.kind = Point::kInstruction;
     p.recipe = current_recipe();
@@ -235,9 +233,7 @@ void Emitter::emit_jump(Value v) {
     add_ticks(insn_ + 1);
     cmp(r14, sized(state(&cpu_.translated.stop_at), 3));
     leaves_.push_back({jump_if(kAboveOrEqual), number, {}, true});
-    jmp(qword[r13 + r12 +
-              static_cast<int>(reinterpret_cast<const u8*>(&cpu_.translated.targets[0].code) -
-                               reinterpret_cast<const u8*>(&cpu_))]);
+    jmp(qword[r13 + r12 + from_r13(cpu_, &cpu_.translated.targets[0].code)]);
     left_ = true;
 }
 

@@ -2,11 +2,11 @@
 // (guest registers, memory operands) and most operations become the guest's own instruction.
 //
 // Host registers: rax rcx rdx rbx rbp rsi rdi r8 r9 hold the guest's registers of the same name,
-// r15 the guest's rsp, r10 the guest's r12; guest r10 r11 r13 r14 r15 live in CpuState. r13 = &Cpu,
-// r14 = tick count at the block's first instruction, r11 and r12 scratch. XMM0-15 hold the guest's
-// while TranslatorState::vector_live is set, the x87 unit is the guest's while x87_live is. Guest
-// flags are in the host's flags between producer and consumer; whatever else may see them (a fault,
-// an event, the next block) gets a recipe (jit/run/flag_recipe.h).
+// r15 the guest's rsp, r10 the guest's r12; guest r10 r11 r13 r14 r15 live in CpuState. r13 = the
+// processor (from_r13()), r14 = tick count at the block's first instruction, r11 and r12 scratch.
+// XMM0-15 hold the guest's while TranslatorState::vector_live is set, the x87 unit is the guest's
+// while x87_live is. Guest flags are in the host's flags between producer and consumer; whatever
+// else may see them (a fault, an event, the next block) gets a recipe (jit/run/flag_recipe.h).
 #pragma once
 #include <span>
 
@@ -86,10 +86,7 @@ public:
     // Host register of a guest GPR, or -1: it lives at gpr_home().
     static int host_of(unsigned guest);
     Xbyak::RegExp gpr_home(unsigned guest) const;
-    Xbyak::RegExp state(const void* member) const {
-        return r13 + static_cast<int>(static_cast<const u8*>(member) -
-                                      reinterpret_cast<const u8*>(&cpu_));
-    }
+    Xbyak::RegExp state(const void* member) const { return r13 + from_r13(cpu_, member); }
     static Xbyak::Reg sized_reg(const Xbyak::Reg64& r, unsigned size);
     // A value in a register (its own, or loaded into a scratch register).
     Xbyak::Reg64 in_register(ir::Value v, unsigned size);

@@ -58,10 +58,7 @@ public:
     }
 
 private:
-    Address at(const void* member) const {
-        return qword[r13 + static_cast<int>(static_cast<const u8*>(member) -
-                                            reinterpret_cast<const u8*>(&cpu_))];
-    }
+    Address at(const void* member) const { return qword[r13 + from_r13(cpu_, member)]; }
     Address at32(const void* member) const { return Address(32, false, at(member).getRegExp()); }
     Address at128(const void* member) const { return Address(128, false, at(member).getRegExp()); }
 
@@ -119,7 +116,7 @@ private:
     void write_enter() {
         for (const Reg64& r : {rbx, rbp, r12, r13, r14, r15}) push(r);
         sub(rsp, 8);
-        mov(r13, rdi);
+        lea(r13, ptr[rdi - from_r13(cpu_, &cpu_)]);
         mov(r12, rsi);
         load_registers();
         jmp(r12);
@@ -155,7 +152,7 @@ private:
     }
     void write_touch() {
         store_registers();
-        mov(rdi, r13);
+        lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(esi, r12d);
         call_keeping_vectors(callbacks_.touch);
         mov(r11, rax);
@@ -170,7 +167,7 @@ private:
         const Reg64 kept[] = {rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11};
         Label refused;
         for (const Reg64& r : kept) push(r);  // with the return address: aligned to 16
-        mov(rdi, r13);
+        lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(rsi, r11);
         mov(edx, r12d);
         mov(at(&cpu_.tick_base), r14);
@@ -220,7 +217,7 @@ private:
         store_registers();
         retire_vectors();
         sub(rsp, 8);
-        mov(rdi, r13);
+        lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(esi, r12d);
         mov(rax, reinterpret_cast<u64>(callbacks_.interpret));
         call(rax);
@@ -239,7 +236,7 @@ private:
     void write_resolve() {
         store_registers();
         sub(rsp, 8);
-        mov(rdi, r13);
+        lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(esi, r12d);
         call_keeping_vectors(callbacks_.resolve);
         add(rsp, 8);

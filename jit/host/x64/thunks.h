@@ -46,6 +46,13 @@ struct Thunks {
     std::ptrdiff_t executable = 0;  // executable view - writable view
 };
 
+// Translated code finds a member of its processor at r13 + this. r13 points at what it uses most,
+// so that one byte of displacement is enough for that.
+inline int from_r13(const cpu::Cpu& cpu, const void* member) {
+    return static_cast<int>(static_cast<const u8*>(member) -
+                            reinterpret_cast<const u8*>(&cpu.translated));
+}
+
 // What enter() returns when the state is complete already.
 inline constexpr u32 kLeftDone = ~u32{0};
 // What it returns when an indirect target has been dropped between its check and the jump, by the

@@ -111,10 +111,7 @@ private:
         c.mov(c.dword[at(&t.x87_segment)], 0);
         c.L(no_segment);
     }
-    RegExp at(const void* member) const {
-        return c.r13 + static_cast<int>(static_cast<const u8*>(member) -
-                                        reinterpret_cast<const u8*>(&cpu_));
-    }
+    RegExp at(const void* member) const { return c.r13 + from_r13(cpu_, member); }
     RegExp image(int offset) const { return at(&cpu_.translated.x87_image[offset]); }
     void word_to_image(const u16* member, int offset) {
         c.movzx(c.eax, c.word[at(member)]);

@@ -8,9 +8,10 @@
 
 namespace rm::jit::x64 {
 
-// Subroutines, called with r13 = &Cpu. Load: r12d != 0 afterwards: an exception is unmasked or
-// pending, or IGNNE# is asserted, nothing was loaded; changes r12 and flags only. Retire: does
-// nothing if the unit is not live; changes flags only; leaves the host's unit as FNINIT does.
+// Subroutines, called with r13 as in translated code. Load: r12d != 0 afterwards: an exception is
+// unmasked or pending, or IGNNE# is asserted, nothing was loaded; changes r12 and flags only.
+// Retire: does nothing if the unit is not live; changes flags only; leaves the host's unit as
+// FNINIT does.
 void write_load_x87(Xbyak::CodeGenerator& c, const cpu::Cpu& cpu);
 void write_retire_x87(Xbyak::CodeGenerator& c, const cpu::Cpu& cpu);
 
