@@ -89,9 +89,11 @@ std::vector<u8> bytes_of(const Case& c) {
 // targets of jumps.
 std::string normalised(const std::string& line) {
     static const std::regex state(R"(\[r13(?: [+-] r12)?(?: [+-] (?:0x)?[0-9a-f]+)?\])"),
-        target(R"(^(j[a-z]+|call) 0x[0-9a-f]+$)"), number(R"(^mov r12d, (0x)?[0-9a-f]+$)");
+        target(R"(^(j[a-z]+|call) 0x[0-9a-f]+$)"), number(R"(^mov r12d, (0x)?[0-9a-f]+$)"),
+        host(R"(^movabs (r1[12]), 0x[0-9a-f]{12}$)");
     std::string out = std::regex_replace(line, state, "[cpu]");
     out = std::regex_replace(out, target, "$1 ...");
+    out = std::regex_replace(out, host, "movabs $1, ...");
     return std::regex_replace(out, number, "mov r12d, ...");
 }
 
