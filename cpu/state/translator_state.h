@@ -6,7 +6,8 @@
 namespace rm::cpu {
 
 struct TranslatorState {
-    u64 stop_at = 0;      // translated code leaves when the tick count has reached this
+    u64 stop_at = 0;      // translated code leaves when the tick count has reached this ...
+    i64 ticks_left = 0;   // ... as it counts: stop_at - tick count at the block's first instruction
     u32 flag_recipe = 0;  // 0: CpuState::cc is right; else how to make it (jit/run/flag_recipe.h)
     u32 vector_live = 0;  // 1: XMM0-15 and MXCSR are in the host's registers
     u32 x87_live = 0;     // 1: the x87 registers, FCW, FSW and FTW are in the host's

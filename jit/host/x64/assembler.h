@@ -13,7 +13,14 @@ namespace rm::jit::x64 {
 
 // Condition codes as in the low bits of Jcc, SETcc and CMOVcc (SDM 1 B.1); an odd one is the
 // opposite of the even one before it.
-enum Condition : u8 { kAboveOrEqual = 3, kEqual = 4, kNotEqual = 5, kBelowOrEqual = 6, kAbove = 7 };
+enum Condition : u8 {
+    kAboveOrEqual = 3,
+    kEqual = 4,
+    kNotEqual = 5,
+    kBelowOrEqual = 6,
+    kAbove = 7,
+    kLessOrEqual = 14
+};
 
 class Assembler : public Xbyak::CodeGenerator {
 public:

@@ -19,7 +19,11 @@ u32 Emitter::point(Point p) {
     return static_cast<u32>(context_.points.size() - 1);
 }
 
-void Emitter::add_ticks(unsigned n) { lea(r14, ptr[r14 + static_cast<int>(n)]); }
+// The instructions so far are done. The jump is taken when it is time to look up.
+Emitter::Jump Emitter::count_ticks(unsigned n) {
+    sub(sized(state(&cpu_.translated.ticks_left), 3), n);
+    return jump_if(kLessOrEqual);
+}
 
 void Emitter::interpret_if(unsigned condition) {
     // Several checks of one instruction have one way out.
@@ -96,9 +100,7 @@ void Emitter::emit_exit(u64 target) {
     p.recipe = current_recipe();
     p.cross_page = ((block_->rip ^ target) & kPageMask) != 0;
     const u32 number = point(p);
-    add_ticks(insn_ + 1);
-    cmp(r14, sized(state(&cpu_.translated.stop_at), 3));
-    const Jump event = jump_if(kAboveOrEqual);
+    const Jump event = count_ticks(insn_ + 1);
     exits_.push_back({event, jump(), number});
     left_ = true;
 }
@@ -230,9 +232,7 @@ void Emitter::emit_jump(Value v) {
     p.kind = Point::kIndirect;
     p.recipe = kRecipeInMemory;
     const u32 number = point(p);
-    add_ticks(insn_ + 1);
-    cmp(r14, sized(state(&cpu_.translated.stop_at), 3));
-    leaves_.push_back({jump_if(kAboveOrEqual), number, {}, true});
+    leaves_.push_back({count_ticks(insn_ + 1), number, {}, true});
     jmp(qword[r13 + r12 + from_r13(cpu_, &cpu_.translated.targets[0].code)]);
     left_ = true;
 }

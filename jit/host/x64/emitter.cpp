@@ -15,7 +15,7 @@ using ir::Value;
 
 namespace {
 // Host register number of each guest register, -1: in CpuState.
-constexpr i8 kHostOf[16] = {0, 1, 2, 3, 15, 5, 6, 7, 8, 9, -1, -1, 10, -1, -1, -1};
+constexpr i8 kHostOf[16] = {0, 1, 2, 3, 15, 5, 6, 7, 8, 9, -1, -1, 10, 14, -1, -1};
 
 bool leaves(const Op& op) { return ir::info(op.code).effect == ir::Effect::kLeaves; }
 // Shifts by a count that may be zero read the flags only to keep them.

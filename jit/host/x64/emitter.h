@@ -2,11 +2,11 @@
 // (guest registers, memory operands) and most operations become the guest's own instruction.
 //
 // Host registers: rax rcx rdx rbx rbp rsi rdi r8 r9 hold the guest's registers of the same name,
-// r15 the guest's rsp, r10 the guest's r12; guest r10 r11 r13 r14 r15 live in CpuState. r13 = the
-// processor (from_r13()), r14 = tick count at the block's first instruction, r11 and r12 scratch.
-// XMM0-15 hold the guest's while TranslatorState::vector_live is set, the x87 unit is the guest's
-// while x87_live is. Guest flags are in the host's flags between producer and consumer; whatever
-// else may see them (a fault, an event, the next block) gets a recipe (jit/run/flag_recipe.h).
+// r15 the guest's rsp, r10 and r14 the guest's r12 and r13; guest r10 r11 r14 r15, which compiled
+// code uses least, live in CpuState. r13 = the processor (from_r13()), r11 and r12 scratch. XMM0-15
+// hold the guest's while TranslatorState::vector_live is set, the x87 unit is the guest's while
+// x87_live is. Guest flags are in the host's flags between producer and consumer; whatever else may
+// see them (a fault, an event, the next block) gets a recipe (jit/run/flag_recipe.h).
 #pragma once
 #include <span>
 
@@ -306,7 +306,7 @@ private:
     // --- leaving ---
     u32 point(Point p);
     void call_thunk(const void* thunk) { call(thunk); }
-    void add_ticks(unsigned n);
+    Jump count_ticks(unsigned n);
     void leave_by(u32 number);
     void emit_cold();
     void emit_cold_exit(const ColdExit& c);

@@ -63,14 +63,22 @@ private:
     Address at128(const void* member) const { return Address(128, false, at(member).getRegExp()); }
 
     void load_registers() {
+        mov(rax, at(&cpu_.translated.stop_at));
+        sub(rax, at(&cpu_.tick_base));
+        mov(at(&cpu_.translated.ticks_left), rax);
         for (unsigned g = 0; g < 16; ++g)
             if (const int h = Emitter::host_of(g); h >= 0) mov(Reg64(h), at(&cpu_.gpr[g]));
-        mov(r14, at(&cpu_.tick_base));
+    }
+    // Changes rax.
+    void store_ticks() {
+        mov(rax, at(&cpu_.translated.stop_at));
+        sub(rax, at(&cpu_.translated.ticks_left));
+        mov(at(&cpu_.tick_base), rax);
     }
     void store_registers() {
         for (unsigned g = 0; g < 16; ++g)
             if (const int h = Emitter::host_of(g); h >= 0) mov(at(&cpu_.gpr[g]), Reg64(h));
-        mov(at(&cpu_.tick_base), r14);
+        store_ticks();
     }
     // Clobbers nothing but flags.
     void store_vectors() {
@@ -170,7 +178,7 @@ private:
         lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(rsi, r11);
         mov(edx, r12d);
-        mov(at(&cpu_.tick_base), r14);
+        store_ticks();
         call_keeping_vectors(callbacks_.find);
         test(eax, eax);
         for (int n = 8; n >= 0; --n) pop(kept[n]);
