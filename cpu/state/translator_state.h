@@ -16,7 +16,7 @@ struct TranslatorState {
     // host - linear address of pages that the running block has checked (jit/host/x64/page_uses.h)
     static constexpr unsigned kPageAddends = 4;
     u64 page_addends[kPageAddends] = {};
-    u64 salt = 0;            // of the address space and mode: part of every key below
+    u64 salt = 0;  // of the address space and mode: part of every key below
     u64 host_mxcsr = 0;
     void* engine = nullptr;  // the object behind the code, for calls out of it
     u8 x87_image[112] = {};  // as FNSAVE and FRSTOR have it, on the way to the host and back
@@ -30,10 +30,9 @@ struct TranslatorState {
         u64 key;
         const void* code;
     };
-    static constexpr unsigned kTargets = 16384;
+    static constexpr unsigned kTargets = 65536;
     static constexpr unsigned target_slot(u64 rip) {
-        const u32 low = static_cast<u32>(rip);
-        return (low ^ (low >> 12)) & (kTargets - 1);
+        return static_cast<unsigned>(rip) & (kTargets - 1);
     }
     alignas(64) Target targets[kTargets] = {};
 };

@@ -50,6 +50,7 @@ struct Point {
     Kind kind = kExit;
     bool write = false;
     bool stack = false;       // kAccess: the check is against the stack page
+    bool aligned = false;     // kAccess: ... and for an aligned access only
     bool group = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
     u16 size = 0;             // kAccess: bytes, of all accesses that its check is for
     bool cross_page = false;  // kExit: the target is on another page

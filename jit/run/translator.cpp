@@ -478,7 +478,8 @@ const void* Translator::touch(u32 number) {
     }
     const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
     update_salt();  // the walk may have found the page elsewhere
-    if (good && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
+    const bool passes = !p.aligned || !(va & (p.size - 1u));
+    if (good && passes && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
     check_more_simply(p, va);
     return nullptr;
 }
@@ -497,6 +498,8 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
         t->crossed_at = cpu_.tick_base;
         if (++t->crossings < kOften) return;
         p.block->checks = Checks::kSingle;
+    } else if (p.aligned && (va & (p.size - 1u))) {
+        p.block->checks = Checks::kPlain;
     } else if (cpu_.mmu.withheld_for_code(va)) {
         p.block->checks = p.stack ? Checks::kPlain : Checks::kSingle;
     } else {

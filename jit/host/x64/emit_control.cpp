@@ -186,9 +186,13 @@ void Emitter::emit_cold() {
 // is not there, or not canonical, is the interpreter's: nothing has been written yet.
 void Emitter::emit_check_target(Value v) {
     const Op& o = op(v);
+    bool certain = true;  // nothing of the instruction can fault any more
+    for (Value w = v + 1; w < ir_.ops.size() && op(w).code != Code::insn; ++w)
+        certain &= ir::info(op(w).code).effect != ir::Effect::kFaults;
     // The flags first: this needs the scratch registers, which then hold the target.
-    if (loc_[o.a].kind == Loc::kPlace || loc_[o.a].kind == Loc::kScratch) {
-        if (loc_[o.a].kind == Loc::kPlace) materialize_place();
+    const bool loaded = loc_[o.a].kind == Loc::kPlace || loc_[o.a].kind == Loc::kScratch;
+    if (loc_[o.a].kind == Loc::kPlace) materialize_place();
+    if (loaded && (flags_.kind == Flags::kRecipe || !certain)) {
         mov(sized(state(&cpu_.translated.spill[2]), 3), scratch_reg(loc_[o.a].n));
         for (Value& s : scratch_)
             if (s == o.a) s = kNoValue;
@@ -196,16 +200,19 @@ void Emitter::emit_check_target(Value v) {
         spilled_[2] = o.a;
     }
     save_flags_at_exit();
-    with_source(o.a, o.size, [&](const Operand& s) { mov(sized_reg(r11, o.size), s); });
+    with_source(o.a, o.size, [&](const Operand& s) {
+        if (!(s.isREG() && s.getIdx() == r11.getIdx())) mov(sized_reg(r11, o.size), s);
+    });
+    if (loc_[o.a].kind == Loc::kScratch)
+        for (Value& s : scratch_)
+            if (s == o.a) s = kNoValue;
     const u32 key = position();
     emit_target_key();
     cmp(r11, qword[r13 + r12 + from_r13(cpu_, cpu_.translated.targets)]);
     Point p;
     p.kind = Point::kInstruction;
     p.recipe = current_recipe();
-    p.certain = true;
-    for (Value w = v + 1; w < ir_.ops.size() && op(w).code != Code::insn; ++w)
-        p.certain &= ir::info(op(w).code).effect != ir::Effect::kFaults;
+    p.certain = certain;
     const u32 number = point(p);
     targets_.push_back({jump_if(kNotEqual), number, key});
     clobber_flags();
@@ -214,10 +221,8 @@ void Emitter::emit_check_target(Value v) {
 
 void Emitter::emit_target_key() {
     static_assert(sizeof(TranslatorState::Target) == 16);
-    mov(r12d, r11d);  // TranslatorState::target_slot
-    shr(r12d, 12);
-    xor_(r12d, r11d);
-    and_(r12d, TranslatorState::kTargets - 1);
+    static_assert(TranslatorState::kTargets == 1 << 16);
+    movzx(r12d, r11w);  // TranslatorState::target_slot
     shl(r12d, 4);
     xor_(r11, sized(state(&cpu_.translated.salt), 3));
 }

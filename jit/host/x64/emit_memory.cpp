@@ -1,4 +1,6 @@
 // Memory: the inline TLB hit, and what is done with the host address it leaves.
+#include <bit>
+
 #include "jit/host/x64/emitter.h"
 #include "memory/tlb/tlb.h"
 
@@ -127,6 +129,10 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         use.span = static_cast<u16>(bytes);
     }
     use.stack = use.stack && block_->checks != cpu::Block::Checks::kPlain;
+    // A single access by the stack pointer is aligned nearly always; where not, Translator::touch()
+    // has it checked in another way.
+    const bool aligned =
+        use.stack && use.role == PageUse::kAlone && std::has_single_bit(bytes) && bytes <= 8;
     const u32 retry = position();
     Missed missed;
     RegExp host;
@@ -152,7 +158,7 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
             interpret_if(kNotEqual);
         }
         if (use.stack)
-            missed = check_stack(use.span);
+            missed = check_stack(use.span, aligned);
         else
             missed.page = check_page(use.span, write);
         if (use.role == PageUse::kFirst && use.slot != PageUse::kStackSlot)
@@ -160,7 +166,8 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         host = host_address(address);
     }
     const u32 number = access_point(address, use, write, retry, stored);
-    accesses_.push_back({missed, number, retry, use.stack ? use.span : u16{0}, x87_note_});
+    context_.points[number].aligned = aligned;
+    accesses_.push_back({missed, number, retry, use.stack ? use.span : u16{0}, aligned, x87_note_});
     return host;
 }
 
@@ -181,14 +188,20 @@ Emitter::Jump Emitter::check_page(unsigned span, bool write) {
 }
 
 // The same against the stack page, whose addend does not depend on the address.
-Emitter::Missed Emitter::check_stack(unsigned span) {
+Emitter::Missed Emitter::check_stack(unsigned span, bool aligned) {
     const memory::StackPage& stack = *cpu_.mmu.stack_page();
     Missed missed;
-    cmp(r11, sized(state(&stack.before), 3));
-    missed.page = jump_if(kBelowOrEqual);
-    if (span > 1) lea(r12, ptr[r11 + static_cast<int>(span - 1)]);
-    cmp(span > 1 ? r12 : r11, sized(state(&stack.last), 3));
-    missed.last = jump_if(kAbove);
+    if (aligned) {
+        mov(r12, r11);
+        and_(r12, static_cast<u32>(-4096) | (span - 1));
+    } else {
+        cmp(r11, sized(state(&stack.before), 3));
+        missed.page = jump_if(kBelowOrEqual);
+        lea(r12, ptr[r11 + static_cast<int>(span - 1)]);
+        and_(r12, -4096);
+    }
+    cmp(r12, sized(state(&stack.page), 3));
+    missed.last = jump_if(kNotEqual);
     mov(r11, sized(state(&stack.addend), 3));
     return missed;
 }
@@ -218,11 +231,17 @@ void Emitter::emit_cold_access(const ColdAccess& c) {
     land(c.from.page);
     land(c.from.last);
     if (c.stack_span && c.note == X87Note{}) {
+        Jump misaligned;
+        if (c.aligned && c.stack_span > 1) {
+            test(r11d, c.stack_span - 1u);
+            misaligned = skip_if(kNotEqual);
+        }
         lea(r12, ptr[r11 + static_cast<int>(c.stack_span - 1)]);
         push(c.number);
         call_thunk(context_.thunks.stack);
         jump_to(c.retry);
-        return;
+        if (!misaligned.size) return;
+        land(misaligned);
     }
     store_x87_note(c.note);
     mov(r12d, c.number);

@@ -160,6 +160,7 @@ private:
         u32 number;
         u32 retry;
         u16 stack_span;  // of a check against the stack page; r11: the first byte's address
+        bool aligned;    // it is for an aligned access only
         X87Note note;
     };
 
@@ -271,7 +272,7 @@ private:
         return sized(state(&cpu_.seg_base64[address.m]), 3);
     }
     Jump check_page(unsigned span, bool write);
-    Missed check_stack(unsigned span);
+    Missed check_stack(unsigned span, bool aligned);
     Xbyak::RegExp check_constant(u64 va, unsigned bytes, bool write, unsigned alignment,
                                  Jump& missed);
     Xbyak::RegExp host_address(const ir::Op& address);

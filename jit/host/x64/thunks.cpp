@@ -210,8 +210,7 @@ private:
         mov(at(&stack.addend), rax);
         lea(rax, ptr[r11 - 1]);
         mov(at(&stack.before), rax);
-        lea(rax, ptr[r11 + 4095]);
-        mov(at(&stack.last), rax);
+        mov(at(&stack.page), r11);
         pop(rax);
         ret(8);
         L(other);
