@@ -4,6 +4,8 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace rm::log {
 
@@ -23,6 +25,8 @@ constexpr Name kNames[] = {
 u32 g_enabled = 0;
 std::FILE* g_file = nullptr;  // null means stderr
 int g_error = 0;              // the first failure to write to g_file
+
+std::vector<std::pair<u64, u64>> g_address_ranges;
 
 }  // namespace
 
@@ -49,6 +53,14 @@ bool enable_list(const char* list, const char** bad) {
         if (*list == ',') ++list;
     }
     return true;
+}
+
+void add_address_range(u64 first, u64 last) { g_address_ranges.emplace_back(first, last); }
+
+bool in_address_ranges(u64 first, u64 last) {
+    for (const auto& [low, high] : g_address_ranges)
+        if (first <= high && last >= low) return true;
+    return g_address_ranges.empty();
 }
 
 bool open_file(const char* path) {

@@ -22,6 +22,11 @@ void enable(Item item);
 void disable_all();
 // Parses "int,guest_errors"; returns false and sets *bad to the first unknown name.
 bool enable_list(const char* list, const char** bad);
+// Restricts what is logged per guest address (in_asm, op, out_asm) to these ranges, inclusive.
+// Without any there is no restriction.
+void add_address_range(u64 first, u64 last);
+// Is anything of these addresses wanted?
+bool in_address_ranges(u64 first, u64 last);
 // Redirects output to a file; false if it cannot be opened (errno tells why).
 bool open_file(const char* path);
 // True once a line could not be written to that file.

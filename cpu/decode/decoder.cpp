@@ -277,7 +277,9 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
                                 const Virtualization* vt, Insn& out) {
     ZydisDecodedInstruction z;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-    if (log::enabled(log::Item::kInAsm)) impl_->log_text(bytes, mode, block_rip + offset);
+    if (const u64 rip = block_rip + offset;
+        log::enabled(log::Item::kInAsm) && log::in_address_ranges(rip, rip))
+        impl_->log_text(bytes, mode, rip);
     out = Insn{};
     out.offset = offset;
     const unsigned available = bytes.size() < 15 ? static_cast<unsigned>(bytes.size()) : 15;

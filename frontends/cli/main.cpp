@@ -93,6 +93,12 @@ int main(int argc, char** argv) {
     if (options->help_topic == "cpu") return print(cpu_list());
     if (const char* bad = nullptr; !log::enable_list(options->log_items.c_str(), &bad))
         return complain(fail("-d: '%s' is not a log item (-help lists them)", bad).error());
+    for (const auto& r : options->log_ranges) log::add_address_range(r.first, r.last);
+    const bool by_address = log::enabled(log::Item::kInAsm) || log::enabled(log::Item::kOp) ||
+                            log::enabled(log::Item::kOutAsm);
+    if (!options->log_ranges.empty() && !by_address)
+        return complain(
+            fail("-dfilter: it restricts -d in_asm, op and out_asm; give one of them").error());
     if (!options->log_file.empty() && !log::open_file(options->log_file.c_str()))
         return complain(fail("-D %s: %m", options->log_file.c_str()).error());
     catch_signals();

@@ -83,6 +83,44 @@ Result<u64> parse_memory_size(std::string_view option, std::string_view text) {
     return bytes;
 }
 
+namespace {
+
+Result<AddressRange> parse_address_range(std::string_view option, std::string_view text) {
+    const auto wrong = [&](const char* why) {
+        return fail("%.*s: '%.*s' %s; use START+SIZE, START-SIZE or START..END",
+                    static_cast<int>(option.size()), option.data(), static_cast<int>(text.size()),
+                    text.data(), why);
+    };
+    const auto at = text.find_first_of("+-.");
+    const bool dots = at != text.npos && text[at] == '.';
+    if (at == text.npos || (dots && text.substr(at, 2) != ".."))
+        return wrong("is not a range of addresses");
+    const auto a = parse_number(option, text.substr(0, at), 0, ~u64{0});
+    const auto b = parse_number(option, text.substr(at + (dots ? 2 : 1)), 0, ~u64{0});
+    if (!a || !b) return wrong("has a number that is neither decimal nor 0x and hexadecimal");
+    if (dots && *b < *a) return wrong("ends before it starts");
+    if (dots) return AddressRange{*a, *b};
+    if (*b == 0) return wrong("is empty");
+    if (text[at] == '+' ? *a + (*b - 1) < *a : *b > *a)
+        return wrong("reaches beyond the address space");
+    return text[at] == '+' ? AddressRange{*a, *a + (*b - 1)} : AddressRange{*a - *b, *a - 1};
+}
+
+}  // namespace
+
+Result<std::vector<AddressRange>> parse_address_ranges(std::string_view option,
+                                                       std::string_view text) {
+    std::vector<AddressRange> ranges;
+    for (std::size_t at = 0; at <= text.size();) {
+        const std::size_t end = std::min(text.find(',', at), text.size());
+        const auto range = parse_address_range(option, text.substr(at, end - at));
+        if (!range) return std::unexpected(range.error());
+        ranges.push_back(*range);
+        at = end + 1;
+    }
+    return ranges;
+}
+
 Result<bool> parse_on_off(std::string_view option, std::string_view text) {
     if (text.empty() || text == "on" || text == "yes" || text == "true") return true;
     if (text == "off" || text == "no" || text == "false") return false;

@@ -21,6 +21,14 @@ std::vector<Property> split_properties(std::string_view text);
 Result<u64> parse_number(std::string_view option, std::string_view text, u64 least, u64 most);
 // "512", "512M", "2G": without a suffix in MiB. At least 1 MiB.
 Result<u64> parse_memory_size(std::string_view option, std::string_view text);
+// QEMU's "START+SIZE,START-SIZE,START..END": the addresses, first and last. START-SIZE are the SIZE
+// bytes below START.
+struct AddressRange {
+    u64 first, last;
+    bool operator==(const AddressRange&) const = default;
+};
+Result<std::vector<AddressRange>> parse_address_ranges(std::string_view option,
+                                                       std::string_view text);
 Result<bool> parse_on_off(std::string_view option, std::string_view text);
 // "2024-01-01", "2024-01-01T12:00:00" (UTC) or seconds since 1970.
 Result<u64> parse_date(std::string_view text);

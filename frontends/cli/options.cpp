@@ -363,8 +363,16 @@ constexpr Row kRows[] = {
      set_flag<&Options::no_shutdown>},
     {"S", nullptr, "stop (SIGSTOP) before the first instruction; 'fg' or 'kill -CONT' goes on",
      set_flag<&Options::start_paused>},
-    {"d", "ITEMS", "log: int,guest_errors,unimp,cpu_reset,in_asm,hash",
+    {"d", "ITEMS", "log: int,guest_errors,unimp,cpu_reset,in_asm,op,out_asm,hash",
      set_string<&Options::log_items>},
+    {"dfilter", "RANGE[,RANGE]",
+     "guest addresses that -d in_asm,op,out_asm show: START+SIZE, START-SIZE, START..END",
+     [](Options& o, const std::string& v) -> Status {
+         auto ranges = parse_address_ranges("-dfilter", v);
+         if (!ranges) return std::unexpected(ranges.error());
+         o.log_ranges.insert(o.log_ranges.end(), ranges->begin(), ranges->end());
+         return {};
+     }},
     {"D", "FILE", "where the log goes (default stderr)", set_string<&Options::log_file>},
     {"rtc", "base=DATE",
      "date of the clock at the start (default 2024-01-01, the same in every run)", parse_rtc},

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "frontends/cli/option_values.h"
 
 namespace rm::frontends {
 
@@ -64,7 +65,8 @@ struct Options {
     u64 verify_step_from = ~u64{0};  // -accel verify,step-from=
     std::string screendump;          // file written when the machine ends: .ppm or text
     std::string log_items, log_file;
-    std::optional<bool> sandbox;  // -sandbox; not given: on where it is possible
+    std::vector<AddressRange> log_ranges;  // -dfilter
+    std::optional<bool> sandbox;           // -sandbox; not given: on where it is possible
     bool help = false, version = false;
     std::string help_topic;  // "cpu": list models
 };

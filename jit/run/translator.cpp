@@ -286,6 +286,7 @@ void Translator::dump(const Block& block, const Translation& t) {
         std::fflush(options_.perf_map);
     }
     if (!log::enabled(log::Item::kOp) && !log::enabled(log::Item::kOutAsm)) return;
+    if (!log::in_address_ranges(block.rip, block.rip + block.bytes - 1)) return;
     log::write(log::Item::kOp, "block %llx, %u instructions\n", rip, block.count);
     if (log::enabled(log::Item::kOp)) {
         ir::Block code;

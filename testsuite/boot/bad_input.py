@@ -360,6 +360,7 @@ WRONG_VALUES = [
     (["-rtc", "base=utc"], "base=utc"), (["-rtc", "base=2024-02-30"], "2024-02-30"), (["-rtc", "clock=host"], "clock"),
     (["-icount", "shift=99"], "shift"), (["-icount", "auto"], "shift"),
     (["-d", "nonsense"], "nonsense"), (["-d", "int,,hash"], "-d"), (["-d", "hash", "-D", "/no/such/dir/log"], "/no/such/dir/log"),
+    (["-d", "in_asm", "-dfilter", "0x10"], "'0x10'", "START+SIZE"), (["-dfilter", "0x10+1"], "-d in_asm"),
     (["-trace", "vmexit,format=xml"], "xml"), (["-trace", "vmenter"], "vmexit"), (["-trace", "vmexit,path=x"], "path"),
     (["-trace", "vmexit,file=/no/such/dir/t"], "/no/such/dir/t"), (["-trace", "vmstat,file=/"], "'/'"),
     (["-symbols", "L3=x"], "L3"), (["-symbols", "xen"], "xen"), (["-singlestep", "L0"], "L0"), (["-singlestep", "2"], "'2'"),
@@ -516,6 +517,32 @@ def same_hash(b):
     guest = ["-kernel", b.program, "-nodefaults", "-no-reboot", "-d", "hash", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     traced = guest + ["-trace", "vmexit,file=/dev/null", "-trace", "vmstat,file=/dev/null", "-singlestep", "L2"]
     check(b.run(*guest) == b.run(*traced), "tracing changes the run")
+
+
+@case
+def log_of_some_addresses(b):
+    """-dfilter leaves out the others' lines and changes nothing else."""
+    guest = b.guest(ticking_guest(), "-serial", "null", "-accel", "jit", "-d", "in_asm")
+    lines = lambda *options: re.findall(r"^[0-9a-f]+: .*$", b.run(*guest, *options)[2], re.M)
+    every = lines()
+    numbers = [int(line.split(":")[0], 16) for line in every]
+    first, last = min(numbers), max(numbers)
+    middle = numbers[len(numbers) // 2]
+    check(first < middle < last, numbers)
+    for text, low, high in ((f"{middle:#x}+1", middle, middle), (f"{first}..{middle}", first, middle),
+                            (f"{middle:#x}-{middle - first}", first, middle - 1)):
+        some = lines("-dfilter", text)
+        check(some == [line for line, n in zip(every, numbers) if low <= n <= high], text, some)
+
+
+@case
+def statistics(b):
+    err = b.run(*b.guest(ticking_guest(), "-serial", "null", "-accel", "jit,stats", "-d", "hash"))[2]
+    retired = re.search(r"^instructions retired +(\d+)$", err, re.M)
+    insns = re.search(r"^hash=.* insns=(\d+)$", err, re.M)
+    parts = [int(n) for n in re.findall(r"^  (?:in translated code|interpreted, .*|interpreted otherwise) +(\d+) ", err, re.M)]
+    check(retired and insns and retired[1] == insns[1] and len(parts) == 3 and sum(parts) == int(insns[1]), err)
+    check(parts[0] > 0, "nothing was translated", err)
 
 
 @case

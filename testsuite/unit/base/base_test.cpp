@@ -36,6 +36,19 @@ TEST_CASE("an error carries one formatted line") {
     CHECK(bad.error().message == "option -m: 7 is too big");
 }
 
+TEST_CASE("address ranges of the log") {
+    CHECK(log::in_address_ranges(0, 0));  // none given: everything
+    log::add_address_range(0x100, 0x1FF);
+    log::add_address_range(~u64{0}, ~u64{0});
+    CHECK(log::in_address_ranges(0x100, 0x100));
+    CHECK(log::in_address_ranges(0x1FF, 0x300));
+    CHECK(log::in_address_ranges(0, 0x100));
+    CHECK(log::in_address_ranges(0, 0x1000));
+    CHECK_FALSE(log::in_address_ranges(0, 0xFF));
+    CHECK_FALSE(log::in_address_ranges(0x200, 0x200));
+    CHECK(log::in_address_ranges(~u64{0}, ~u64{0}));
+}
+
 TEST_CASE("-d lists are taken whole or name the first unknown item") {
     const char* bad = nullptr;
     CHECK_FALSE(log::enabled(log::Item::kInAsm));

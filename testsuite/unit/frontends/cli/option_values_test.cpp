@@ -134,3 +134,35 @@ TEST_CASE("the nearest name") {
     CHECK(nearest("x", {}) == "");
     CHECK_FALSE(nearest(std::string(100000, 'k'), names).empty());
 }
+
+TEST_CASE("address ranges: QEMU's three forms, in both bases") {
+    struct Case {
+        const char* text;
+        u64 first, last;
+    };
+    constexpr u64 kTop = ~u64{0};
+    for (const Case& c : {Case{"0x8000..0x8fff", 0x8000, 0x8fff},
+                          {"4096..4096", 4096, 4096},
+                          {"0xffffffc000080000+0x200", 0xffffffc000080000, 0xffffffc0000801ff},
+                          {"0xffffffc000060000-0x1000", 0xffffffc00005f000, 0xffffffc00005ffff},
+                          {"16+1", 16, 16},
+                          {"16-16", 0, 15},
+                          {"0..0xffffffffffffffff", 0, kTop},
+                          {"0xffffffffffffffff+1", kTop, kTop}}) {
+        const auto r = parse_address_ranges("-x", c.text);
+        REQUIRE_MESSAGE(r.has_value(), c.text);
+        CHECK(*r == std::vector{AddressRange{c.first, c.last}});
+    }
+    CHECK(*parse_address_ranges("-x", "1+1,5..6") == std::vector<AddressRange>{{1, 1}, {5, 6}});
+    for (const char* bad : {"",      "0x1000", "1..",     "..1", "1.2",
+                            "1...2", "+1",     "1+",      "1-",  "-1",
+                            "2..1",  "1+0",    "1-0",     "1-2", "0xffffffffffffffff+2",
+                            "1 +1",  "1+1+1",  "1..2..3", "g+1", "1..0xg"}) {
+        const auto r = parse_address_ranges("-x", bad);
+        REQUIRE_FALSE_MESSAGE(r.has_value(), bad);
+        CHECK(r.error().message.starts_with("-x: '" + std::string(bad) + "'"));
+        CHECK(r.error().message.ends_with("; use START+SIZE, START-SIZE or START..END"));
+    }
+    CHECK_FALSE(parse_address_ranges("-x", "1+1,").has_value());
+    CHECK(parse_address_ranges("-x", "1+1,7,2+2").error().message.starts_with("-x: '7'"));
+}

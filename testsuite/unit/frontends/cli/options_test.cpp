@@ -100,6 +100,12 @@ TEST_CASE("machine, accel, display, monitor, vga: only what exists") {
     CHECK(has(error({"-enable-kvm"}), "never uses the host's VT-x or SVM"));
 }
 
+TEST_CASE("the log's address ranges add up") {
+    const Options o = good({"-dfilter", "0x10+1,3..4", "-dfilter", "8-4"});
+    CHECK(o.log_ranges == std::vector<AddressRange>{{0x10, 0x10}, {3, 4}, {4, 7}});
+    CHECK(has(error({"-dfilter", "0x10"}), "-dfilter: '0x10' is not a range"));
+}
+
 TEST_CASE("sandbox") {
     CHECK_FALSE(good({}).sandbox.has_value());
     CHECK(good({"-sandbox", "on"}).sandbox == true);
