@@ -153,8 +153,10 @@ std::unique_ptr<Processor> Machine::make_cpu(const platform::CpuPlace& place) {
             perf_map_.reset(std::fopen(path.c_str(), "w"));
             if (!perf_map_) failure_ = "-perfmap: " + path + ": " + std::strerror(errno);
         }
-        auto translator = jit::Translator::create(
-            *processor, {.code_bytes = options_.code_bytes, .perf_map = perf_map_.get()});
+        auto translator =
+            jit::Translator::create(*processor, {.code_bytes = options_.code_bytes,
+                                                 .perf_map = perf_map_.get(),
+                                                 .times = options_.translator_statistics});
         if (translator) {
             translators_.push_back(std::move(*translator));
             if (verify_.channel)
@@ -219,7 +221,9 @@ int Machine::run(const std::atomic<bool>& interrupt, std::atomic<bool>& report) 
         code = 1;
     }
     if (options_.translator_statistics)
-        for (const auto& t : translators_) std::fputs(t->statistics().text().c_str(), stderr);
+        for (std::size_t n = 0; n < translators_.size(); ++n)
+            std::fputs(translators_[n]->statistics().text(static_cast<unsigned>(n)).c_str(),
+                       stderr);
     if (auto finished = tracing_->finish(cpus_, *pc_); !finished) {
         log::warn("%s", finished.error().message.c_str());
         code = 1;

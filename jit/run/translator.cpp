@@ -88,7 +88,8 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     : cpu_(cpu),
       options_(options),
       code_(std::move(code)),
-      emitter_({cpu, thunks_, recipes_, points_}) {
+      emitter_({cpu, thunks_, recipes_, points_}),
+      clock_(options.times) {
     const x64::Callbacks callbacks{
         [](Cpu* c, u32 point) { return self(c).touch(point); },
         [](Cpu* c, u64 rip, u32 point) { return self(c).find_target(rip, point); },
@@ -111,56 +112,12 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
 
 Statistics Translator::statistics() const {
     Statistics s = statistics_;
+    s.retired = cpu_.retired();
     s.overwrites = cpu_.blocks->overwrites;
     s.overwritten_blocks = cpu_.blocks->dropped_blocks;
     s.loosened = cpu_.blocks->loosened;
+    s.seconds = clock_.seconds();
     return s;
-}
-
-std::string Statistics::text() const {
-    const struct {
-        const char* name;
-        u64 value;
-    } rows[] = {{"blocks translated", blocks},
-                {"  guest instructions in them", instructions},
-                {"  of these interpreted", interpreted_instructions},
-                {"  bytes of host code", code_bytes},
-                {"  tries that met an unknown form", retries},
-                {"blocks left to the interpreter", untranslatable},
-                {"translations dropped", dropped},
-                {"writes to lines with code", overwrites},
-                {"  decoded blocks they dropped", overwritten_blocks},
-                {"  immediates found to change", loosened},
-                {"cache emptied", flushes},
-                {"entries from the run loop", entries},
-                {"direct links made", links},
-                {"TLB refills", touches},
-                {"indirect targets not in the table", target_misses},
-                {"  found and put there", targets_found},
-                {"left before an access", access_exits},
-                {"left before an instruction", instruction_exits},
-                {"left for an event", event_exits},
-                {"interpreter calls", calls},
-                {"  that left the block", call_leaves},
-                {"flags computed late", flags_resolved}};
-    std::string out;
-    char line[96];
-    for (const auto& r : rows) {
-        std::snprintf(line, sizeof line, "%-36s %16llu\n", r.name,
-                      static_cast<unsigned long long>(r.value));
-        out += line;
-    }
-    std::vector<std::pair<u64, u16>> most;
-    for (std::size_t row = 0; row < calls_by_row.size(); ++row)
-        if (calls_by_row[row]) most.emplace_back(calls_by_row[row], static_cast<u16>(row));
-    std::sort(most.rbegin(), most.rend());
-    if (most.size() > 24) most.resize(24);
-    for (const auto& [count, row] : most) {
-        std::snprintf(line, sizeof line, "  called most: %-21s %16llu\n",
-                      cpu::instruction_rows()[row].name, static_cast<unsigned long long>(count));
-        out += line;
-    }
-    return out;
 }
 
 // --- translating ---
@@ -233,6 +190,7 @@ bool Translator::emit(Block& block, std::size_t& bytes) {
 }
 
 Translator::Translation* Translator::translate(Block& block) {
+    const PartClock::In part(clock_, Part::kTranslating);
     const bool whole =
         block.mode.code64() ||
         (block.mode.flat() && block.mode.code_size_log2() == 2 && block.mode.stack32());
@@ -429,6 +387,7 @@ void Translator::update_stop() {
 
 // From translated code, which does it by itself the next time.
 void Translator::resolve(u32 number) {
+    const PartClock::In part(clock_, Part::kFlags);
     if (number == kRecipeInMemory) number = cpu_.translated.flag_recipe;
     ++statistics_.flags_resolved;
     recipes_.resolve(cpu_, number);
@@ -448,6 +407,11 @@ void Translator::resolve_at(const Point& p) {
     recipes_.resolve(cpu_, recipe);
 }
 
+bool Translator::touch_code(u64 rip) {
+    ++statistics_.code_touches;
+    return cpu_.mmu.touch_code(rip);
+}
+
 // A store to a page that holds code. False: nothing has changed, the interpreter makes it.
 bool Translator::store_beside_code(u64 va, const Point& p) {
     PhysAddr machine = 0;
@@ -455,6 +419,7 @@ bool Translator::store_beside_code(u64 va, const Point& p) {
     if (!host) return false;
     const u64 value = value_of(cpu_, p.access);
     const u8* stored = reinterpret_cast<const u8*>(&value);
+    ++statistics_.stores_beside_code;
     if (!std::memcmp(host, stored, p.size)) return true;
     if (!cpu_.memory.line_has_code(machine, p.size)) {
         std::memcpy(host, stored, p.size);
@@ -468,6 +433,7 @@ bool Translator::store_beside_code(u64 va, const Point& p) {
 }
 
 const void* Translator::touch(u32 number) {
+    const PartClock::In part(clock_, Part::kRefilling);
     const Point& p = points_[number];
     const Point::Access& a = p.access;
     ++statistics_.touches;
@@ -512,11 +478,12 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
 // The exec TLB vouches for the address; a page that it does not know is fetched only when the
 // branch is certain to be followed by its target.
 u32 Translator::find_target(u64 rip, u32 number) {
+    const PartClock::In part(clock_, Part::kDispatching);
     const Point& p = points_[number];
     ++statistics_.target_misses;
     if (!cpu_.mmu.fetch_hit(rip)) {
         if (!p.certain || cpu_.tick_base + p.insn + 1 >= cpu_.translated.stop_at) return 0;
-        if (!cpu_.mmu.touch_code(rip)) return 0;
+        if (!touch_code(rip)) return 0;
     }
     update_salt();
     Block* block = cpu_.blocks->known(rip);
@@ -527,6 +494,7 @@ u32 Translator::find_target(u64 rip, u32 number) {
 }
 
 bool Translator::interpret(u32 number) {
+    const PartClock::In part(clock_, Part::kInterpreting);
     const Point p = points_[number];
     ++statistics_.calls;
     resolve_at(p);
@@ -540,7 +508,9 @@ bool Translator::interpret(u32 number) {
     const cpu::Insn* const end = block.insns + block.count;
     cpu_.ip_end = end;
     settle_x87_pointers(cpu_);
+    const u64 before = cpu_.tick_base - cpu_.skipped;
     const Step step = insn.fn(cpu_, insn);
+    statistics_.called += cpu_.tick_base - cpu_.skipped - before + (step != Step::kAgain);
     if (step == Step::kNext && &insn + 1 < end && cpu_.ip_end == end && generation == generation_)
         [[likely]] {
         cpu_.ip = nullptr;
@@ -550,6 +520,16 @@ bool Translator::interpret(u32 number) {
     ++statistics_.call_leaves;
     cpu_.finish(insn, step);
     return false;
+}
+
+// Runs translated code: the number of the point that it left by.
+u32 Translator::enter(const Translation& t) {
+    const PartClock::In part(clock_, Part::kTranslated);
+    ++statistics_.entries;
+    const u64 before = cpu_.retired() - statistics_.called;
+    const u32 number = enter_(&cpu_, t.code);
+    statistics_.in_translated_code += cpu_.retired() - statistics_.called - before;
+    return number;
 }
 
 bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
@@ -563,12 +543,12 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         t = translate(first);
         if (!t) return false;
     }
+    const PartClock::In part(clock_, Part::kDispatching);
     update_stop();
     for (;;) {
         update_salt();
         remember_target(block->rip, *t);
-        ++statistics_.entries;
-        const u32 number = enter_(&cpu, t->code);
+        const u32 number = enter(*t);
         if (number == x64::kLeftDone) return true;
         if (number == x64::kLeftNoTarget) [[unlikely]] {
             recipes_.resolve(cpu, cpu.translated.flag_recipe);
@@ -588,6 +568,8 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
             case Point::kInstruction: {
                 p.kind == Point::kAccess ? ++statistics_.access_exits
                                          : ++statistics_.instruction_exits;
+                statistics_.in_translated_code += p.insn;
+                const PartClock::In interpreting(clock_, Part::kInterpreting);
                 const u64 end = std::min(cpu.stop_tick, cpu.vt_due);
                 const Step step = cpu.run_block(*p.block, p.insn, end - cpu.tick_base);
                 // A near branch that was not in the table of targets: on to its block.
@@ -608,7 +590,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
             return leave();
         }
         // Nothing comes before the fetch now. A fault or a device is the run loop's.
-        if (!cpu.mmu.fetch_hit(cpu.rip) && !cpu.mmu.touch_code(cpu.rip)) return leave();
+        if (!cpu.mmu.fetch_hit(cpu.rip) && !touch_code(cpu.rip)) return leave();
         const u64 generation = generation_;
         block = late ? cpu.blocks->known(cpu.rip) : nullptr;
         if (!block || !block->translation) {

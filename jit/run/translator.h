@@ -19,6 +19,7 @@
 #include "jit/ir/builder.h"
 #include "jit/run/flag_recipe.h"
 #include "jit/run/points.h"
+#include "jit/run/statistics.h"
 
 namespace rm::jit {
 
@@ -26,20 +27,7 @@ struct Options {
     std::size_t code_bytes = std::size_t{64} << 20;
     unsigned hot = 16;  // interpreted runs before a block is translated; 1: at once, always
     std::FILE* perf_map = nullptr;  // gets a line per block, as perf reads /tmp/perf-PID.map
-};
-
-// Counters for -accel jit,stats.
-struct Statistics {
-    u64 blocks = 0, instructions = 0, interpreted_instructions = 0, code_bytes = 0;
-    u64 retries = 0, untranslatable = 0, flushes = 0, dropped = 0;
-    u64 entries = 0, links = 0, indirect_misses = 0;
-    u64 touches = 0, access_exits = 0, instruction_exits = 0, calls = 0, call_leaves = 0,
-        event_exits = 0;
-    u64 target_misses = 0, targets_found = 0;
-    u64 flags_resolved = 0;
-    u64 overwrites = 0, overwritten_blocks = 0, loosened = 0;  // of the block cache
-    std::vector<u64> calls_by_row;                             // interpreter calls, by Insn::row
-    std::string text() const;
+    bool times = false;             // Statistics::seconds is wanted
 };
 
 class Translator final : public cpu::Translator {
@@ -91,10 +79,12 @@ private:
         return options_.hot > 1 ? options_.hot << b.churn : options_.hot;
     }
     u64 until_ = ~u64{0};
+    u32 enter(const Translation& t);
     bool interpret(u32 point);
     const void* touch(u32 point);
     void check_more_simply(const Point& p, LinearAddr va);
     u32 find_target(u64 rip, u32 point);
+    bool touch_code(u64 rip);
     bool store_beside_code(u64 va, const Point& p);
     ir::BuildContext context_of(const cpu::Block& block) const;
     void resolve_at(const Point& p);
@@ -120,6 +110,7 @@ private:
     u32 salt_mode_ = 0;
     std::unordered_map<u64, u64> salts_;
     Statistics statistics_;
+    PartClock clock_;
 };
 
 }  // namespace rm::jit

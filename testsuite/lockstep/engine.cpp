@@ -58,7 +58,7 @@ public:
     std::string statistics() const override {
         std::string text;
         for (const auto& t : translators_)
-            if (const auto translator = t.lock()) text += "\n" + translator->statistics().text();
+            if (const auto translator = t.lock()) text += "\n" + translator->statistics().text(0);
         return text;
     }
 
