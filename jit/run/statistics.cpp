@@ -64,6 +64,7 @@ std::string Statistics::text(unsigned processor) const {
     count(out, "direct links made", links);
     rate(out, "indirect targets not in the table", target_misses, in_translated_code);
     count(out, "  found and put there", targets_found);
+    count(out, "jumps to pages not in the exec TLB", pages_entered);
     count(out, "left before an access", access_exits);
     count(out, "left before an instruction", instruction_exits);
     count(out, "left for an event", event_exits);

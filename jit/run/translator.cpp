@@ -93,6 +93,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     const x64::Callbacks callbacks{
         [](Cpu* c, u32 point) { return self(c).touch(point); },
         [](Cpu* c, u64 rip, u32 point) { return self(c).find_target(rip, point); },
+        [](Cpu* c, u32 point) { return self(c).enter_page(point); },
         [](Cpu* c, u32 point) { return self(c).interpret(point); },
         [](Cpu* c, u32 recipe) { self(c).resolve(recipe); }};
     thunks_ =
@@ -473,6 +474,17 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
         return;
     }
     dropped(*p.block);
+}
+
+// The jump has been made and counted: the fetch comes next.
+const void* Translator::enter_page(u32 number) {
+    const u64 rip = points_[number].exit.target;
+    if (!cpu_.mmu.fetch_hit(rip) && !touch_code(rip)) return nullptr;
+    update_salt();
+    Block* block = cpu_.blocks->known(rip);
+    if (!block || !block->translation) return nullptr;
+    ++statistics_.pages_entered;
+    return of(*block)->code;
 }
 
 // The exec TLB vouches for the address; a page that it does not know is fetched only when the

@@ -83,6 +83,7 @@ private:
     bool interpret(u32 point);
     const void* touch(u32 point);
     void check_more_simply(const Point& p, LinearAddr va);
+    const void* enter_page(u32 point);
     u32 find_target(u64 rip, u32 point);
     bool touch_code(u64 rip);
     bool store_beside_code(u64 va, const Point& p);

@@ -126,7 +126,8 @@ void Emitter::emit_page_guard(const cpu::Block& block, const u8* code, u32 numbe
     jmp(code);
     land(page);
     land(frame);
-    leave_by(number);
+    mov(r12d, number);
+    jmp(context_.thunks.enter_page);
 }
 
 // A member of the TLB entry for code at rip with a constant: jumps if it is another.

@@ -36,7 +36,10 @@ public:
         align(16);
         L(touch_);
         t.touch = getCurr();
-        write_touch();
+        write_way_on(callbacks_.touch);
+        align(16);
+        t.enter_page = getCurr();
+        write_way_on(callbacks_.enter_page);
         align(16);
         t.stack = getCurr();
         write_stack();
@@ -158,11 +161,12 @@ private:
         reload_vectors();
         L(after);
     }
-    void write_touch() {
+    // Goes on where the callback says, or leaves by the point.
+    void write_way_on(const void* (*callback)(cpu::Cpu*, u32)) {
         store_registers();
         lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(esi, r12d);
-        call_keeping_vectors(callbacks_.touch);
+        call_keeping_vectors(callback);
         mov(r11, rax);
         load_registers();
         test(r11, r11);

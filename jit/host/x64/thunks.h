@@ -18,6 +18,9 @@ struct Callbacks {
     // Indirect branch to `rip`: 1 = the table of targets has it now; 0: the branch is the
     // interpreter's, nothing has changed.
     u32 (*find)(cpu::Cpu*, u64 rip, u32 point);
+    // A jump from another page to a block (a point of kind kExit) whose page the exec TLB does not
+    // hold as it was; the state is in CpuState. Where to go on; null: nowhere, leave.
+    const void* (*enter_page)(cpu::Cpu*, u32 point);
     // Interprets one instruction; state is in CpuState. True: go on behind it; false: leave, all
     // done.
     bool (*interpret)(cpu::Cpu*, u32 point);
@@ -29,7 +32,8 @@ struct Thunks {
     const void* enter = nullptr;  // u32 enter(Cpu*, const void* code): the point it left by
     const void* leave = nullptr;  // jmp, r12d = point
     const void* touch = nullptr;  // jmp, r12d = point; goes on where the callback says, or leaves
-    const void* find = nullptr;   // call, r11 = rip, r12d = point; does not come back if refused
+    const void* enter_page = nullptr;  // jmp, r12d = point; as touch
+    const void* find = nullptr;  // call, r11 = rip, r12d = point; does not come back if refused
     const void* no_target = nullptr;  // jmp, r11 = key: what unused entries of the table lead to
     const void* interpret = nullptr;  // call, r12d = point
     const void* resolve = nullptr;    // call, r12d = recipe
