@@ -82,7 +82,7 @@ Status parse_accel(Options& o, const std::string& v) {
                 return assign(o.verify_step_from,
                               parse_number("-accel verify,step-from=", q.value, 0, ~u64{0} >> 1));
             u64 mib = 0;
-            if (Status s = assign(mib, parse_number("-accel jit,tb-size=", q.value, 4, 1024)); !s)
+            if (Status s = assign(mib, parse_number("-accel jit,tb-size=", q.value, 1, 1024)); !s)
                 return s;
             o.code_bytes = mib << 20;
             return {};

@@ -10,7 +10,7 @@ namespace rm::jit {
 Result<std::unique_ptr<CodeMemory>> CodeMemory::create(std::size_t bytes) {
     bytes = (bytes + 4095) & ~std::size_t{4095};
     std::unique_ptr<CodeMemory> code(new CodeMemory);
-    code->size_ = bytes;
+    code->size_ = code->end_ = bytes;
     // Anonymous and not a memfd: perf names only code in anonymous mappings by its map file.
     void* const w =
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -24,6 +24,18 @@ Result<std::unique_ptr<CodeMemory>> CodeMemory::create(std::size_t bytes) {
             "-accel interp",
             bytes >> 20, std::strerror(errno));
     return code;
+}
+
+void CodeMemory::divide() {
+    first_ = used_;
+    arena_bytes_ = ((size_ - first_) / kArenas) & ~std::size_t{15};
+    use(0);
+}
+
+void CodeMemory::use(unsigned arena) {
+    arena_ = arena;
+    used_ = start_of(arena);
+    end_ = start_of(arena + 1);
 }
 
 CodeMemory::~CodeMemory() {

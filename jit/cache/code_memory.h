@@ -1,7 +1,8 @@
 // Memory for generated code: one shared mapping with two views, writable and executable, never both
-// at one address (docs/architecture.md, decision 12). Allocation is a bump pointer; the translator
-// empties it as a whole.
+// at one address (docs/architecture.md, decision 12). Allocation is a bump pointer in one
+// of several arenas, which are used in turn and emptied as a whole.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 
@@ -16,20 +17,34 @@ public:
     static Result<std::unique_ptr<CodeMemory>> create(std::size_t bytes);
     ~CodeMemory();
 
-    u8* writable() const { return writable_; }
+    static constexpr unsigned kArenas = 8;
+
     // executable view - writable view
     std::ptrdiff_t executable_delta() const { return executable_ - writable_; }
-    std::size_t size() const { return size_; }
-    std::size_t used() const { return used_; }
     u8* next() const { return writable_ + used_; }
-    std::size_t left() const { return size_ - used_; }
-    void take(std::size_t bytes) { used_ = (used_ + bytes + 15) & ~std::size_t{15}; }
-    void reset_to(std::size_t used) { used_ = used; }
+    // Bytes to the end of the current arena.
+    std::size_t left() const { return end_ - used_; }
+    void take(std::size_t bytes) {
+        used_ = std::min((used_ + bytes + 15) & ~std::size_t{15}, end_);
+    }
+    // What has been taken so far stays for good; the rest is divided.
+    void divide();
+    unsigned arena() const { return arena_; }
+    // Makes the arena current, and empty.
+    void use(unsigned arena);
+    // Is the address, in the executable view, in the arena?
+    bool holds(unsigned arena, const void* code) const {
+        const std::size_t at = static_cast<std::size_t>(static_cast<const u8*>(code) - executable_);
+        return at >= start_of(arena) && at < start_of(arena + 1);
+    }
 
 private:
     CodeMemory() = default;
     u8 *writable_ = nullptr, *executable_ = nullptr;
-    std::size_t size_ = 0, used_ = 0;
+    std::size_t start_of(unsigned arena) const { return first_ + arena * arena_bytes_; }
+    std::size_t size_ = 0, used_ = 0, end_ = 0;
+    std::size_t first_ = 0, arena_bytes_ = 0;  // of the arenas
+    unsigned arena_ = 0;
 };
 
 }  // namespace rm::jit

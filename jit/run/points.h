@@ -1,7 +1,10 @@
 // The places where translated code can leave or call into C++, and what the C++ side must know
 // about each. Code names a point by its number (in r12d).
 #pragma once
+#include <vector>
+
 #include "base/types.h"
+#include "jit/cache/code_memory.h"
 
 namespace rm::cpu {
 struct Block;
@@ -64,6 +67,38 @@ struct Point {
         Access access;
     };
     Point() : exit{0, nullptr, nullptr, 0, kNone} {}
+};
+
+// All points in use, by number. Each arena of the code memory has numbers of its own, which begin
+// anew when it does.
+class Points {
+public:
+    static constexpr u32 kPerArena = 1u << 19;
+
+    Points() { use(0); }
+    // References end with the next call.
+    u32 add(const Point& p) {
+        current().push_back(p);
+        return end() - 1;
+    }
+    Point& operator[](u32 number) { return arenas_[number / kPerArena][number % kPerArena]; }
+    // The number of the next one.
+    u32 end() const { return arena_ * kPerArena + static_cast<u32>(arenas_[arena_].size()); }
+    u32 left() const { return kPerArena - static_cast<u32>(arenas_[arena_].size()); }
+    // Forgets those from number `end` on, which are the latest.
+    void cut(u32 end) { current().resize(end % kPerArena); }
+    std::vector<Point>& of(unsigned arena) { return arenas_[arena]; }
+    static unsigned arena_of(u32 number) { return number / kPerArena; }
+    // Makes the arena current, and empty.
+    void use(unsigned arena) {
+        arena_ = arena;
+        current().clear();
+    }
+
+private:
+    std::vector<Point>& current() { return arenas_[arena_]; }
+    std::vector<Point> arenas_[CodeMemory::kArenas];
+    unsigned arena_ = 0;
 };
 
 }  // namespace rm::jit

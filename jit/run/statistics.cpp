@@ -53,6 +53,8 @@ std::string Statistics::text(unsigned processor) const {
     count(out, "  tries that met an unknown form", retries);
     count(out, "blocks left to the interpreter", untranslatable);
     count(out, "translations dropped", dropped);
+    count(out, "arenas evicted", evictions);
+    count(out, "  translations they held", evicted);
     count(out, "cache emptied", flushes);
     count(out, "writes to lines with code", overwrites);
     count(out, "  decoded blocks they dropped", overwritten_blocks);

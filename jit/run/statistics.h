@@ -15,7 +15,7 @@ struct Statistics {
     // interpreter (a REP instruction's iterations count one by one).
     u64 retired = 0, in_translated_code = 0, called = 0;
     u64 blocks = 0, instructions = 0, interpreted_instructions = 0, code_bytes = 0;
-    u64 retries = 0, untranslatable = 0, flushes = 0, dropped = 0;
+    u64 retries = 0, untranslatable = 0, flushes = 0, dropped = 0, evictions = 0, evicted = 0;
     u64 overwrites = 0, overwritten_blocks = 0, loosened = 0;  // of the block cache
     u64 stores_beside_code = 0;
     u64 entries = 0, links = 0, target_misses = 0, targets_found = 0, pages_entered = 0;

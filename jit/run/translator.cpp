@@ -20,8 +20,6 @@ using memory::Access;
 
 namespace {
 
-constexpr std::size_t kMaxBlockBytes = 32 << 10;
-constexpr std::size_t kMaxPoints = 4u << 20;
 constexpr u32 kNeverHot = ~u32{0};
 
 // Nothing for the run loop to look at, and nothing that looks at single instructions.
@@ -99,6 +97,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     thunks_ =
         x64::make_thunks(cpu, callbacks, code_->next(), code_->left(), code_->executable_delta());
     code_->take(thunks_.bytes);
+    code_->divide();
     generic_resolver_ = static_cast<const u8*>(thunks_.resolve) + code_->executable_delta();
     resolvers_ = std::make_unique_for_overwrite<const void*[]>(kMaxRecipes);
     std::fill_n(resolvers_.get(), kMaxRecipes, generic_resolver_);
@@ -162,7 +161,7 @@ bool Translator::flags_dead_at(Block& from, u64 rip) {
 
 // One try. False: the form of another instruction has to be interpreted.
 bool Translator::emit(Block& block, std::size_t& bytes) {
-    const std::size_t points = points_.size();
+    const u32 points = points_.end();
     ir::Block& code = emitter_.code();
     code.ops.clear();
     build_ir(code, {block.insns, block.count}, context_of(block), {interpret_, block.count});
@@ -171,11 +170,11 @@ bool Translator::emit(Block& block, std::size_t& bytes) {
         emitter_.run(block, dead, code_->next(), kMaxBlockBytes);
     } catch (const x64::NotNative& e) {
         interpret_[e.insn] = true;
-        points_.resize(points);
+        points_.cut(points);
         return false;
     } catch (const Xbyak::Error&) {  // a register that the form cannot name
         interpret_[emitter_.insn()] = true;
-        points_.resize(points);
+        points_.cut(points);
         return false;
     }
     bytes = emitter_.getSize();
@@ -199,14 +198,10 @@ Translator::Translation* Translator::translate(Block& block) {
         block.runs = kNeverHot;
         return nullptr;
     }
-    // A block adds far fewer recipes than its share of the table.
-    constexpr std::size_t kRecipesOfBlock = 1024;
-    if (code_->left() < kMaxBlockBytes || points_.size() > kMaxPoints ||
-        recipes_.size() > kMaxRecipes - kRecipesOfBlock)
-        empty();
+    make_room();
     std::fill_n(interpret_, block.count, false);
     std::size_t bytes = 0;
-    const std::size_t first_point = points_.size();
+    const u32 first_point = points_.end();
     for (unsigned tries = 0; !emit(block, bytes); ++statistics_.retries) {
         // Each refusal names another instruction; one that keeps coming back is a block for the
         // interpreter.
@@ -215,17 +210,17 @@ Translator::Translation* Translator::translate(Block& block) {
         break;
     }
     if (bytes == 0) {
-        points_.resize(first_point);
+        points_.cut(first_point);
         block.runs = kNeverHot;
         ++statistics_.untranslatable;
         return nullptr;
     }
-    Translation& t = translations_.emplace_back();
+    Translation& t = arenas_[code_->arena()].translations.emplace_back();
     t.block = &block;
     t.code = code_->next() + code_->executable_delta();
     t.bytes = static_cast<u32>(bytes);
-    t.first_point = static_cast<u32>(first_point);
-    t.points = static_cast<u32>(points_.size() - first_point);
+    t.first_point = first_point;
+    t.points = points_.end() - first_point;
     code_->take(bytes);
     dump(block, t);
     ++statistics_.blocks;
@@ -271,29 +266,11 @@ std::string Translator::explain(Block& block) {
 
 // --- forgetting ---
 
-void Translator::empty() {
-    for (Translation& t : translations_)
-        if (t.block) t.block->translation = nullptr;
-    flushed();
-}
-
-void Translator::flushed() {
-    translations_.clear();
-    points_.clear();
-    std::fill_n(resolvers_.get(), std::min(recipes_.size(), kMaxRecipes), generic_resolver_);
-    recipes_.clear();
-    // Lazy flags must not name recipes that are gone.
-    code_->reset_to(thunks_.bytes);
-    forget_targets();
-    ++generation_;
-    ++statistics_.flushes;
-}
-
 void Translator::dropped(Block& block) {
     Translation* t = of(block);
     block.translation = nullptr;
     t->block = nullptr;
-    for (u32 p = t->incoming; p != Point::kNone; p = points_[p].exit.next_incoming) unlink(p);
+    unlink_incoming(*t);
     for (u32 p = t->first_point; p < t->first_point + t->points; ++p) {
         if (points_[p].kind != Point::kExit) continue;
         Point::Exit& exit = points_[p].exit;
@@ -309,6 +286,11 @@ void Translator::dropped(Block& block) {
 }
 
 // --- linking ---
+
+void Translator::unlink_incoming(Translation& t) {
+    for (u32 p = t.incoming; p != Point::kNone; p = points_[p].exit.next_incoming) unlink(p);
+    t.incoming = Point::kNone;
+}
 
 void Translator::unlink(u32 number) {
     Point::Exit& exit = points_[number].exit;
@@ -332,15 +314,14 @@ void Translator::link(u32 number, Translation& to) {
 
 // Null: there is no room left.
 u8* Translator::guard_of(Translation& to) {
-    if (to.guard || code_->left() < x64::Emitter::kGuardBytes) return to.guard;
+    if (to.guard || code_->left() < x64::Emitter::kGuardBytes || !points_.left()) return to.guard;
     Point p;
     p.recipe = kRecipeInMemory;  // exits to other pages keep no flags elsewhere
     p.block = to.block;
     p.exit.target = to.block->rip;
-    points_.push_back(p);
+    const u32 number = points_.add(p);
     to.guard = code_->next();
-    emitter_.emit_page_guard(*to.block, to.code - code_->executable_delta(),
-                             static_cast<u32>(points_.size() - 1), to.guard,
+    emitter_.emit_page_guard(*to.block, to.code - code_->executable_delta(), number, to.guard,
                              x64::Emitter::kGuardBytes);
     statistics_.code_bytes += emitter_.getSize();
     code_->take(emitter_.getSize());
@@ -400,6 +381,7 @@ void Translator::resolve(u32 number) {
     if (!bytes) return;
     code_->take(bytes);
     resolvers_[number] = at + code_->executable_delta();
+    arenas_[code_->arena()].resolvers.push_back(number);
 }
 
 void Translator::resolve_at(const Point& p) {
@@ -618,7 +600,8 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
             t = translate(*block);
             if (!t) return true;
         }
-        // A flush on the way has taken the point with it; a dropped block's exits stay unlinked.
+        // A flush or an eviction on the way may have taken the point with it; a dropped block's
+        // exits stay unlinked.
         if (p.kind == Point::kExit && generation == generation_ && p.block->translation)
             link(number, *t);
     }

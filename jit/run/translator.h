@@ -57,6 +57,13 @@ private:
         u8 crossings = 0;     // ... and how many have in quick succession
     };
 
+    // What lies in an arena of the code memory. Arenas are filled in turn; when all are full, the
+    // oldest one's translations go.
+    struct Arena {
+        std::deque<Translation> translations;
+        std::vector<u32> resolvers;  // recipes whose code is here
+    };
+
     Translator(cpu::Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code);
     Translation* translate(cpu::Block& block);
     void dump(const cpu::Block& block, const Translation& t);
@@ -64,6 +71,10 @@ private:
     bool flags_dead_at(cpu::Block& from, u64 rip);
     bool replaces_flags(cpu::Block& block);
     void empty();
+    void make_room();
+    void evict(unsigned arena);
+    void unlink_incoming(Translation& t);
+    void unlink_exits(unsigned arena);
     void unlink(u32 point);
     void link(u32 point, Translation& to);
     u8* guard_of(Translation& to);
@@ -99,14 +110,16 @@ private:
     u32 (*enter_)(cpu::Cpu*, const void*) = nullptr;
     FlagRecipes recipes_;
     static constexpr std::size_t kMaxRecipes = 1 << 16;
+    static constexpr std::size_t kMaxBlockBytes = 32 << 10;
+    static constexpr u32 kMaxBlockPoints = 4096;
     std::unique_ptr<const void*[]> resolvers_;  // Thunks::resolvers
     const void* generic_resolver_ = nullptr;
-    std::vector<Point> points_;
+    Points points_;
     x64::Emitter emitter_;
     bool interpret_[cpu::BlockCache::kMaxInsns] = {};  // instructions of the block being translated
     ir::Block looked_at_;                              // by replaces_flags()
-    std::deque<Translation> translations_;
-    u64 generation_ = 0;  // of everything above; changes when it is emptied
+    Arena arenas_[CodeMemory::kArenas];
+    u64 generation_ = 0;  // of everything above; changes when it, or an arena, is emptied
     u64 salt_epoch_ = ~u64{0};
     u32 salt_mode_ = 0;
     std::unordered_map<u64, u64> salts_;

@@ -15,8 +15,7 @@ using ir::Value;
 u32 Emitter::point(Point p) {
     p.block = block_;
     p.insn = static_cast<u16>(insn_);
-    context_.points.push_back(p);
-    return static_cast<u32>(context_.points.size() - 1);
+    return context_.points.add(p);
 }
 
 // The instructions so far are done. The jump is taken when it is time to look up.

@@ -33,7 +33,7 @@ struct EmitContext {
     cpu::Cpu& cpu;
     const Thunks& thunks;
     FlagRecipes& recipes;
-    std::vector<Point>& points;
+    Points& points;
 };
 // May flags be forgotten at an exit to rip? Only if code there replaces them before it can fault.
 using FlagsDeadAt = FunctionRef<bool(u64 rip)>;

@@ -106,6 +106,12 @@ TEST_CASE("the log's address ranges add up") {
     CHECK(has(error({"-dfilter", "0x10"}), "-dfilter: '0x10' is not a range"));
 }
 
+TEST_CASE("the translator's code memory") {
+    CHECK(good({"-accel", "jit,tb-size=1"}).code_bytes == 1 << 20);
+    CHECK(good({"-accel", "jit,stats,tb-size=16"}).code_bytes == 16 << 20);
+    CHECK(has(error({"-accel", "jit,tb-size=0"}), "'0' is not a number from 1 to 1024"));
+}
+
 TEST_CASE("sandbox") {
     CHECK_FALSE(good({}).sandbox.has_value());
     CHECK(good({"-sandbox", "on"}).sandbox == true);
