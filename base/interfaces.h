@@ -80,7 +80,12 @@ public:
     virtual u64 wake_at() const { return ~u64{0}; }
     // Makes a running run() return at `ticks` (or at the next instruction if that is past).
     virtual void stop_at(u64 ticks) = 0;
+    // thread=multi, from another thread that holds the machine's lock: makes a running run(), or
+    // the next one, return soon. The calls that set pins may come from other threads then, too.
+    virtual void kick() {}
     virtual bool halted() const = 0;
+    // While halted: a change of memory that no pin tells of makes it go on (MWAIT).
+    virtual bool watches_memory() const { return false; }
     virtual void reset() = 0;  // power-up / RESET# state
     // A20M#: when false, physical address bit 20 is forced to 0.
     virtual void set_a20(bool enabled) = 0;

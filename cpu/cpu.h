@@ -7,11 +7,16 @@
 // brought up to date whenever the run loop leaves the block, before any event is delivered.
 #pragma once
 #include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/interfaces.h"
+#include "base/machine_lock.h"
+#include "base/relaxed.h"
 #include "cpu/hooks.h"
 #include "cpu/models/model.h"
 #include "cpu/state/cpu_state.h"
@@ -73,6 +78,7 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     memory::IoBus& io;
     LocalApicPort& lapic;
     VirtualClock& clock;
+    MachineLock* const threads;        // null: all processors run on one host thread
     Virtualization* vt = nullptr;      // null: the model has no VT
     Translator* translator = nullptr;  // null: everything is interpreted
     TranslatorState translated;
@@ -194,7 +200,7 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     u64 tick_base = 0;  // ticks at the first instruction of the running block
     const Insn* block_first = nullptr;
     const Insn* ip_end = nullptr;  // the run loop leaves the block here; may be lowered any time
-    u64 stop_tick = 0;
+    Relaxed<u64> stop_tick = 0;    // set to 0 by kick()
     // Tick at which vt->boundary() must run although `attention` is clear; set by VT (~0: never).
     u64 vt_due = ~u64{0};
     u64 skipped = 0;  // ticks skip_to() went over: idle time and other processors' turns
@@ -203,8 +209,16 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     u64 tsc() const { return clock.tsc() + msr.tsc_offset; }
     // Ticks left before the run loop must look up; bounds pieces of REP instructions.
     u64 budget() const {
-        const u64 end = stop_tick < vt_due ? stop_tick : vt_due;
+        const u64 stop = stop_tick, end = stop < vt_due ? stop : vt_due;
         return end > ticks() ? end - ticks() : 0;
+    }
+    // The current instruction serializes: earlier stores are seen by everybody, and what others
+    // have written of the code behind it is fetched anew (SDM 3A 9.3). Ends of blocks do so by
+    // themselves.
+    void serialize() {
+        if (!threads) return;
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        if (kicked.load()) leave_block();
     }
     // Leave the block after the current instruction.
     void leave_block() {
@@ -229,7 +243,9 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     void skip_to(u64 ticks) override;
     u64 wake_at() const override;
     void stop_at(u64 ticks) override;
+    void kick() override;
     bool halted() const override;
+    bool watches_memory() const override { return activity == Activity::kMwait; }
     void reset() override;
     void init_reset();  // INIT: SDM 3A table 9-1
     void set_a20(bool enabled) override;
@@ -250,6 +266,21 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
                                              unsigned size, u64& value) override;
 
     std::unique_ptr<BlockCache> blocks;
+
+    // --- thread=multi: what other threads have done to this processor, taken when it next begins
+    // to run. They post with the machine's lock held and kick.
+    struct Posted {
+        std::optional<bool> intr;
+        bool nmi = false, smi = false, init = false;
+        std::optional<u8> sipi;
+        // code_invalidated(); beyond kMostWritten all blocks go.
+        static constexpr std::size_t kMostWritten = 1024;
+        std::vector<std::pair<PhysAddr, unsigned>> written;
+    } posted;
+    std::atomic<bool> kicked = false;
+    // Is it for another thread than the caller's to act on this processor?
+    bool foreign() const { return threads && threads->elsewhere(config.index); }
+    void take_posted();
 
     // --- the run loop's parts, which the translator uses too (cpu/interpreter/run.cpp) ---
     // State after instruction `last` of the running block ended with `step`: rip, tick count,

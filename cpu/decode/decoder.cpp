@@ -349,6 +349,10 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
             variant == Variant::kSegment)
             out.imm = (z.opcode >> 1) & 1;
     }
+    // XCHG with memory locks without being told to (SDM 2, XCHG).
+    if (z.mnemonic == ZYDIS_MNEMONIC_XCHG &&
+        (out.kind(0) == OperandKind::kMem || out.kind(1) == OperandKind::kMem))
+        out.prefixes |= kPrefixLock;
     // The last x87 opcode as FNSTENV shows it (SDM 1 8.1.9): low 3 bits of the first byte, ModRM.
     if ((z.opcode & 0xF8) == 0xD8 && z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
         out.imm =
@@ -393,6 +397,12 @@ Decoder::ImmediateField Decoder::immediate_field(std::span<const u8> bytes, Mode
 
 Ending ending_of(const Insn& insn) {
     return insn.row == 0xFFFF ? Ending::kBranch : instruction_rows()[insn.row].ending;
+}
+
+bool orders_threads(const Insn& insn) {
+    if (insn.row == 0xFFFF) return false;
+    const u16 mnemonic = instruction_rows()[insn.row].mnemonic;
+    return mnemonic == ZYDIS_MNEMONIC_MFENCE || mnemonic == ZYDIS_MNEMONIC_PAUSE;
 }
 
 PortForm port_form(const Insn& insn) {

@@ -42,6 +42,9 @@ private:
 // Ending of a decoded instruction (kBranch for those that always raise).
 Ending ending_of(const Insn& insn);
 
+// MFENCE and PAUSE: nothing as long as processors take turns, more when they run at the same time.
+bool orders_threads(const Insn& insn);
+
 // What an IN, OUT, INS or OUTS does (SDM 2A 3.2, 2B 4.2), for exits that have to describe it.
 struct PortForm {
     bool in = false, string = false;

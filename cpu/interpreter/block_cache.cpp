@@ -110,10 +110,17 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     alignas(Insn) u8 storage[kMaxInsns * sizeof(Insn)];
     Insn* const insns = reinterpret_cast<Insn*>(storage);
     unsigned count = 0, bytes = 0, covered = 0;
+    // Another processor may write the bytes meanwhile: what is decoded is a copy, compared below.
+    u8 copy[kMaxInsns * 15];
+    const u8* from = host;
+    if (cpu_.threads) {
+        std::memcpy(copy, host, std::min<std::size_t>(sizeof copy, on_page));
+        from = copy;
+    }
     while (count < kMaxInsns && bytes < on_page) {
         Insn& i = insns[count];
         const unsigned left = on_page - bytes;
-        if (decode({host + bytes, left}, static_cast<u16>(bytes), i) ==
+        if (decode({from + bytes, left}, static_cast<u16>(bytes), i) ==
             Decoder::Status::kNeedMore) {
             if (count == 0) return build_crossing(linear, host, machine, left);
             break;
@@ -138,7 +145,13 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     b->machine = machine;
     b->count = count;
     std::memcpy(static_cast<void*>(b->insns), insns, count * sizeof(Insn));
-    if (cacheable) register_block(b, host, machine, covered);
+    if (!cacheable) return b;
+    register_block(b, host, machine, covered);
+    // Marked now: later writes are told. Earlier ones show.
+    if (cpu_.threads && std::memcmp(copy, host, covered)) {
+        invalidate(machine, covered);
+        return build(linear, host, machine);
+    }
     return b;
 }
 
@@ -216,6 +229,11 @@ Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, PhysAddr ma
     frame.crossing = b;
     ++frame.count;
     cpu_.memory.mark_code(machine2, insn.length - on_first);
+    if (cpu_.threads && (std::memcmp(bytes, host, on_first) ||
+                         std::memcmp(bytes + on_first, rest, insn.length - on_first))) {
+        invalidate(machine, on_first);
+        return build_crossing(linear, host, machine, on_first);
+    }
     return b;
 }
 

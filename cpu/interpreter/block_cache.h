@@ -73,6 +73,8 @@ public:
     }
     // `bytes` are about to be written at addr, within one page. False: no block notices.
     bool overwrite(PhysAddr addr, std::span<const u8> bytes);
+    // Bytes have been written, from what to what nobody knows: all blocks that own one are dropped.
+    void invalidate(PhysAddr addr, unsigned size);
     // Is anything of the frame decoded?
     bool holds(PhysAddr frame) const;
     // The translation of `from` depends on the bytes of `to`, on the same page.
@@ -120,6 +122,8 @@ private:
     static unsigned line_of(PhysAddr addr) { return (addr & ~kPageMask) / 64; }
     enum class Effect : u8 { kNone, kLoose, kDrops };
     Effect effect_on(Block& b, PhysAddr addr, std::span<const u8> bytes);
+    template <class EffectOn>
+    bool change(PhysAddr addr, u64 size, EffectOn&& effect_on);
     bool loosen(Block& b, unsigned n, std::span<const u8> field);
     void forget_watchers(const Frame& frame, PhysAddr first, PhysAddr last);
     LinearAddr fetch_linear() const;

@@ -88,18 +88,20 @@ bool BlockCache::holds(PhysAddr frame) const {
     return it != frames_.end() && it->second->count != 0;
 }
 
-bool BlockCache::overwrite(PhysAddr addr, std::span<const u8> bytes) {
+// effect_on(block) for each block that owns a byte. True: some block is not as it was.
+template <class EffectOn>
+bool BlockCache::change(PhysAddr addr, u64 size, EffectOn&& effect_on) {
     Frame* const frame = frame_of(addr >> 12);
     if (!frame || !frame->count) return false;
     ++overwrites;
-    const PhysAddr last = addr + bytes.size() - 1;
+    const PhysAddr last = addr + size - 1;
     bool changed = false, dropped = false;
     const unsigned line = line_of(addr);
     for (unsigned l = line > kLinesBack ? line - kLinesBack : 0; l <= line_of(last); ++l)
         for (Block *b = frame->blocks[l], *next; b; b = next) {
             next = b->next_in_frame;
             if (b->machine > last || end_of(*b) < addr) continue;
-            const Effect effect = effect_on(*b, addr, bytes);
+            const Effect effect = effect_on(*b);
             changed |= effect != Effect::kNone;
             if (effect != Effect::kDrops) continue;
             if (b->translation && frame->churn < kMaxChurn) ++frame->churn;
@@ -116,6 +118,14 @@ bool BlockCache::overwrite(PhysAddr addr, std::span<const u8> bytes) {
     if (dropped && frame->watched) forget_watchers(*frame, addr, last);
     if (!frame->count) cpu_.memory.clear_code(addr & kPageMask);
     return changed;
+}
+
+bool BlockCache::overwrite(PhysAddr addr, std::span<const u8> bytes) {
+    return change(addr, bytes.size(), [&](Block& b) { return effect_on(b, addr, bytes); });
+}
+
+void BlockCache::invalidate(PhysAddr addr, unsigned size) {
+    (void)change(addr, size, [](Block&) { return Effect::kDrops; });
 }
 
 }  // namespace rm::cpu

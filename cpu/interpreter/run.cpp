@@ -10,7 +10,14 @@ namespace rm::cpu {
 
 Cpu::Cpu(const Model& m, const CpuConfig& c, memory::PhysicalMemory& mem, memory::IoBus& bus,
          LocalApicPort& apic, VirtualClock& vclock)
-    : model(m), config(c), memory(mem), mmu(mem, *this), io(bus), lapic(apic), clock(vclock) {
+    : model(m),
+      config(c),
+      memory(mem),
+      mmu(mem, *this),
+      io(bus),
+      lapic(apic),
+      clock(vclock),
+      threads(mem.lock()) {
     blocks = std::make_unique<BlockCache>(*this);
     reset();
 }
@@ -20,6 +27,11 @@ Cpu::~Cpu() = default;
 void Cpu::before_device_access() { leave_block(); }
 
 void Cpu::code_invalidated(PhysAddr addr, std::span<const u8> bytes) {
+    if (foreign()) [[unlikely]] {
+        if (posted.written.size() <= Posted::kMostWritten)
+            posted.written.emplace_back(addr, static_cast<unsigned>(bytes.size()));
+        return kick();
+    }
     // The running block may be among those that are dropped.
     if (blocks->overwrite(addr, bytes)) leave_block();
 }
@@ -113,17 +125,24 @@ Step Cpu::run_block(const Block& block, unsigned first, u64 limit) {
 }
 
 Processor::Stop Cpu::run(u64 until) {
-    stop_tick = until;
+    if (threads) {
+        stop_tick.store_ordered(until);
+        if (kicked.exchange(false)) take_posted();
+    } else {
+        stop_tick = until;
+    }
     Block* last = nullptr;
     Step step = Step::kNext;
     for (;;) {
+        if (threads) std::atomic_thread_fence(std::memory_order_seq_cst);
         if (attention || activity != Activity::kActive || tick_base >= vt_due) [[unlikely]] {
             if (triple_faulted) return Stop::kTripleFault;
             if (!service_attention(*this))
                 return triple_faulted ? Stop::kTripleFault : Stop::kHalted;
             if (debug_stop) return Stop::kDebug;
         }
-        if (tick_base >= stop_tick) return Stop::kDeadline;
+        const u64 stop = stop_tick;
+        if (tick_base >= stop) return Stop::kDeadline;
         if (activity != Activity::kActive) [[unlikely]]
             return Stop::kHalted;
         Block* block = blocks->follow(last, step == Step::kJump);
@@ -134,8 +153,7 @@ Processor::Stop Cpu::run(u64 until) {
             handle_fault(*this);
             continue;
         }
-        const u64 limit =
-            (vt_due > tick_base ? std::min(stop_tick, vt_due) : stop_tick) - tick_base;
+        const u64 limit = (vt_due > tick_base ? std::min(stop, vt_due) : stop) - tick_base;
         if (single_step(*this)) [[unlikely]] {
             run_single(*this, *block);
         } else if (translator && limit > BlockCache::kMaxInsns && translator->run(*this, *block)) {

@@ -507,32 +507,45 @@ Step value_handler(Cpu& cpu, const Insn& i) {
     return step;
 }
 
+// For bodies that say `Lockable`, with a LOCK prefix (cpu/interpreter/locked.h).
+template <class Body, class T, OperandKind A, OperandKind B>
+Step locked_handler(Cpu& cpu, const Insn& i);
+
 // SizeMask: bit n allows operand size 1 << n bytes.
 template <unsigned SizeMask, class... Forms>
 struct Shape {
     using Table = std::array<Handler, 64>;
-    template <class Body, unsigned Size, OperandKind A, OperandKind B>
+    template <class Body, bool Locked, unsigned Size, OperandKind A, OperandKind B>
     static constexpr void put(Table& t, Form<A, B>) {
-        if constexpr (SizeMask & (1u << Size))
-            t[Size * 16 + static_cast<unsigned>(A) * 4 + static_cast<unsigned>(B)] =
-                &value_handler<Body, UnsignedOf<Size>, A, B>;
+        constexpr auto kAt = Size * 16 + static_cast<unsigned>(A) * 4 + static_cast<unsigned>(B);
+        if constexpr (!(SizeMask & (1u << Size)))
+            return;
+        else if constexpr (Locked && (A == OperandKind::kMem || B == OperandKind::kMem))
+            t[kAt] = &locked_handler<Body, UnsignedOf<Size>, A, B>;
+        else
+            t[kAt] = &value_handler<Body, UnsignedOf<Size>, A, B>;
     }
-    template <class Body>
+    template <class Body, bool Locked>
     static constexpr Table make() {
         Table t{};
-        (put<Body, 0>(t, Forms{}), ...);
-        (put<Body, 1>(t, Forms{}), ...);
-        (put<Body, 2>(t, Forms{}), ...);
-        (put<Body, 3>(t, Forms{}), ...);
+        (put<Body, Locked, 0>(t, Forms{}), ...);
+        (put<Body, Locked, 1>(t, Forms{}), ...);
+        (put<Body, Locked, 2>(t, Forms{}), ...);
+        (put<Body, Locked, 3>(t, Forms{}), ...);
         return t;
     }
 };
 
 template <class Body, class S>
 Handler select_shape(const Insn& i) {
-    static constexpr auto kTable = S::template make<Body>();
-    return kTable[i.size_log2 * 16 + static_cast<unsigned>(i.kind(0)) * 4 +
-                  static_cast<unsigned>(i.kind(1))];
+    const unsigned at =
+        i.size_log2 * 16u + static_cast<unsigned>(i.kind(0)) * 4 + static_cast<unsigned>(i.kind(1));
+    if constexpr (requires { typename Body::Lockable; }) {
+        static constexpr auto kLocked = S::template make<Body, true>();
+        if (i.prefixes & kPrefixLock) return kLocked[at];
+    }
+    static constexpr auto kTable = S::template make<Body, false>();
+    return kTable[at];
 }
 
 inline constexpr auto kN = OperandKind::kNone, kR = OperandKind::kReg, kM = OperandKind::kMem,

@@ -9,6 +9,7 @@ namespace rm::cpu::semantics {
 // ADD, SUB, ADC, SBB, AND, OR, XOR: destination = destination op source.
 #define RM_BINARY(Name, op)                      \
     struct Name {                                \
+        using Lockable = void;                   \
         template <class T, class E>              \
         static Step run(E& e, const Insn& i) {   \
             RM_LET(s, e.template read<T, 1>(i)); \
@@ -46,6 +47,7 @@ RM_COMPARE(Test, and_)
 // INC and DEC keep CF.
 #define RM_STEP_BY_ONE(Name, op)                   \
     struct Name {                                  \
+        using Lockable = void;                     \
         template <class T, class E>                \
         static Step run(E& e, const Insn& i) {     \
             RM_LET(d, e.template rmw<T, 0>(i));    \
@@ -60,6 +62,7 @@ RM_STEP_BY_ONE(Dec, sub)
 #undef RM_STEP_BY_ONE
 
 struct Neg {
+    using Lockable = void;
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         RM_LET(d, e.template rmw<T, 0>(i));
@@ -71,6 +74,7 @@ struct Neg {
 };
 
 struct Not {
+    using Lockable = void;
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         RM_LET(d, e.template rmw<T, 0>(i));
@@ -153,6 +157,7 @@ struct ImulOneForm {
 
 // XADD: source gets the old destination. Equal registers end with the sum.
 struct Xadd {
+    using Lockable = void;
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         RM_LET(d, e.template rmw<T, 0>(i));
@@ -166,6 +171,7 @@ struct Xadd {
 
 // CMPXCHG writes its memory destination in either case (SDM 2, CMPXCHG).
 struct Cmpxchg {
+    using Lockable = void;
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         RM_LET(d, e.template rmw<T, 0>(i));

@@ -1,6 +1,6 @@
 #include "cpu/semantics/decimal.h"
 
-#include "cpu/interpreter/value_engine.h"
+#include "cpu/interpreter/locked.h"
 
 namespace rm::cpu::semantics {
 
@@ -62,9 +62,11 @@ Step aam(Cpu& cpu, const Insn& i) {
     return Step::kNext;
 }
 
-Step cmpxchg8b(Cpu& cpu, const Insn& i) {
-    ValueEngine<OperandKind::kMem, OperandKind::kNone> e{cpu};
-    RM_LET(d, e.rmw_memory<u64>(i));
+namespace {
+
+template <class E>
+Step exchange_8(E& e, Cpu& cpu, const Insn& i) {
+    RM_LET(d, e.template rmw_memory<u64>(i));
     const u64 expected = (cpu.gpr[kRdx] << 32) | static_cast<u32>(cpu.gpr[kRax]);
     const bool equal = d.value == expected;
     e.commit(d, equal ? (cpu.gpr[kRcx] << 32) | static_cast<u32>(cpu.gpr[kRbx]) : d.value);
@@ -76,15 +78,14 @@ Step cmpxchg8b(Cpu& cpu, const Insn& i) {
     return Step::kNext;
 }
 
-Step cmpxchg16b(Cpu& cpu, const Insn& i) {
-    if (i.size_log2 != 3) return cpu.raise_ud();
+template <class E>
+Step exchange_16(E& e, Cpu& cpu, const Insn& i) {
     struct Pair {
         u64 low, high;
     };
-    ValueEngine<OperandKind::kMem, OperandKind::kNone> e{cpu};
     // The alignment of its own comes before #AC's.
     if ((e.offset_of(i) + cpu.seg_base64[i.seg]) & 15) return cpu.raise_gp(0);
-    RM_LET(d, e.rmw_memory<Pair>(i));
+    RM_LET(d, e.template rmw_memory<Pair>(i));
     const bool equal = d.value.low == cpu.gpr[kRax] && d.value.high == cpu.gpr[kRdx];
     e.commit(d, equal ? Pair{cpu.gpr[kRbx], cpu.gpr[kRcx]} : d.value);
     if (!equal) {
@@ -93,6 +94,19 @@ Step cmpxchg16b(Cpu& cpu, const Insn& i) {
     }
     e.set_flags(equal ? kCcZf : 0, kCcZf);
     return Step::kNext;
+}
+
+}  // namespace
+
+Step cmpxchg8b(Cpu& cpu, const Insn& i) {
+    return run_locked<OperandKind::kMem, OperandKind::kNone>(
+        cpu, i, [&](auto& e) { return exchange_8(e, cpu, i); });
+}
+
+Step cmpxchg16b(Cpu& cpu, const Insn& i) {
+    if (i.size_log2 != 3) return cpu.raise_ud();
+    return run_locked<OperandKind::kMem, OperandKind::kNone>(
+        cpu, i, [&](auto& e) { return exchange_16(e, cpu, i); });
 }
 
 }  // namespace rm::cpu::semantics

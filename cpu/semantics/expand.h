@@ -3,6 +3,7 @@
 #pragma once
 #include <Zydis/Zydis.h>
 
+#include "cpu/interpreter/locked.h"
 #include "cpu/interpreter/value_engine.h"
 
 #define RM_ROW(mnemonic, variant, body, shape, feature, checks, intercept, ending)    \

@@ -56,6 +56,7 @@ enum class BitOp : u8 { kTest, kSet, kReset, kComplement };
 
 template <BitOp Op>
 struct BitTest {
+    using Lockable = void;
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         constexpr unsigned kBits = sizeof(T) * 8;

@@ -1,6 +1,9 @@
 // Rows of cpu/instructions/move.def, with the procedures that have no template body.
 #include "cpu/semantics/move.h"
 
+#include <atomic>
+#include <thread>
+
 #include "cpu/semantics/expand.h"
 
 namespace rm::cpu {
@@ -22,6 +25,19 @@ using SetForms = Shape<kSizeB, Form<kR, kN>, Form<kM, kN>>;
 using AnyEngine = ValueEngine<OperandKind::kMem, OperandKind::kNone>;
 
 Step no_operation(Cpu&, const Insn&) { return Step::kNext; }
+
+// On a host thread of its own a processor's stores may still wait while its loads go ahead, as on
+// silicon.
+Step memory_fence(Cpu& cpu, const Insn&) {
+    if (cpu.threads) std::atomic_thread_fence(std::memory_order_seq_cst);
+    return Step::kNext;
+}
+
+// The one waited for may have no host processor at the moment.
+Step spin_hint(Cpu& cpu, const Insn&) {
+    if (cpu.threads) std::this_thread::yield();
+    return Step::kNext;
+}
 
 // CLFLUSH faults as a one-byte load would (SDM 2, CLFLUSH).
 Step clflush(Cpu& cpu, const Insn& i) {

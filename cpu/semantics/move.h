@@ -46,6 +46,7 @@ struct Lea {
 };
 
 struct Xchg {
+    using Lockable = void;
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
         // One operand may be memory, as operand 0 or 1.

@@ -258,6 +258,8 @@ Step ins(Cpu& cpu, const Insn& i) {
         if (!string_linear(cpu, kEs, p.get(kRdi), sizeof(T), Access::kWrite, va)) return false;
         memory::RmwPlace place;
         T old;
+        // Another processor may not take the place away while the device is asked.
+        const MachineLock::Hold hold(cpu.threads);
         if (!cpu.mmu.rmw_begin(va, place, old)) return cpu.access_failed(kEs);
         cpu.mmu.rmw_end(place, static_cast<T>(cpu.io.read(port, sizeof(T))));
         p.set(kRdi, p.get(kRdi) + p.step(sizeof(T)));

@@ -131,6 +131,7 @@ Step cpuid(Cpu& cpu, const Insn&) {
     cpu.gpr[kRbx] = r.ebx;
     cpu.gpr[kRcx] = r.ecx;
     cpu.gpr[kRdx] = r.edx;
+    cpu.serialize();
     return Step::kNext;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/cpu.h"
+#include "cpu/interpreter/block_cache.h"
 
 namespace rm::cpu {
 
@@ -107,11 +108,31 @@ void Cpu::skip_to(u64 ticks) {
 }
 
 void Cpu::stop_at(u64 at) {
-    stop_tick = std::min(stop_tick, at);
+    stop_tick = std::min<u64>(stop_tick, at);
     if (!ip) return;
     const u64 now = ticks();
     const u64 left = at > now ? at - now : 1;
     if (left < static_cast<u64>(ip_end - ip)) ip_end = ip + left;
+}
+
+void Cpu::kick() {
+    kicked.store(true);
+    stop_tick = 0;
+    if (!foreign()) leave_block();
+}
+
+void Cpu::take_posted() {
+    const MachineLock::Hold hold(threads);
+    const Posted now = std::exchange(posted, {});
+    if (now.written.size() > Posted::kMostWritten)
+        blocks->flush();
+    else
+        for (const auto& [addr, size] : now.written) blocks->invalidate(addr, size);
+    if (now.intr) set_intr(*now.intr);
+    if (now.smi) pulse_smi();
+    if (now.nmi) pulse_nmi();
+    if (now.init) pulse_init();
+    if (now.sipi) startup_ipi(*now.sipi);
 }
 
 bool Cpu::monitor_hit() const {
@@ -132,6 +153,11 @@ u64 Cpu::wake_at() const {
 // --- pins ---
 
 void Cpu::set_intr(bool asserted) {
+    if (foreign()) {
+        posted.intr = asserted;
+        return kick();
+    }
+    posted.intr.reset();  // older than this one
     intr_pin = asserted;
     if (asserted)
         request(kAttnIntr);
@@ -140,21 +166,28 @@ void Cpu::set_intr(bool asserted) {
 }
 
 void Cpu::pulse_nmi() {
+    if (foreign()) return posted.nmi = true, kick();
     pending |= kAttnNmi;
     request(kAttnNmi);
 }
 
 void Cpu::pulse_smi() {
+    if (foreign()) return posted.smi = true, kick();
     pending |= kAttnSmi;
     request(kAttnSmi);
 }
 
 void Cpu::pulse_init() {
+    if (foreign()) return posted.init = true, kick();
     pending |= kAttnInit;
     request(kAttnInit);
 }
 
 void Cpu::startup_ipi(u8 vector) {
+    if (foreign()) {
+        posted.sipi = vector;
+        return kick();
+    }
     // An INIT that has not been looked at yet comes first: the SIPI belongs to its wait.
     if (activity != Activity::kWaitForSipi && !(pending & kAttnInit)) return;
     sipi_vector = vector;

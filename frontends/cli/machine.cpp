@@ -36,14 +36,21 @@ Result<void> Machine::build() {
     auto model = cpu::make_model(options_.cpu);
     if (!model) return std::unexpected(model.error());
     model_ = std::move(*model);
-    auto tracing = Tracing::create(options_);
+    if (options_.threads) {
+        lock_ = std::make_unique<MachineLock>();
+        log::warn(
+            "thread=multi: a host thread for each processor, time is the host's; the run cannot be "
+            "repeated exactly and has no hash");
+    }
+    auto tracing = Tracing::create(options_, lock_.get());
     if (!tracing) return std::unexpected(tracing.error());
     tracing_ = std::move(*tracing);
 
     platform::PcConfig config;
     config.ram_bytes = options_.ram_bytes;
     config.cpus = options_.processors;
-    config.icount_shift = options_.icount_shift;
+    config.icount_shift = options_.icount_shift.value_or(config.icount_shift);
+    config.lock = lock_.get();
     config.apic.x2apic = model_.features.has(cpu::Feature::k_x2apic);
     config.apic.tsc_deadline = model_.features.has(cpu::Feature::k_tsc_deadline);
     config.apic.physical_bits = model_.physical_bits;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/machine_lock.h"
 #include "cpu/cpu.h"
 #include "cpu/models/model.h"
 #include "frontends/cli/options.h"
@@ -51,6 +52,7 @@ private:
     Options options_;
     VerifyRole verify_;
     cpu::Model model_;
+    std::unique_ptr<MachineLock> lock_;  // thread=multi
     std::unique_ptr<Tracing> tracing_;
     std::vector<std::unique_ptr<cpu::Virtualization>> virtualizations_;
     std::vector<std::unique_ptr<jit::Translator>> translators_;

@@ -67,8 +67,11 @@ Status parse_accel(Options& o, const std::string& v) {
     if (Status s = only("-accel", engine, {"jit", "interp", "verify"}); !s) return s;
     o.verify = engine == "verify";
     o.translate = engine != "interp";
-    if (!o.translate)
-        return each_property("-accel interp", v, 1, {}, [](const Property&) { return Status{}; });
+    const auto thread = [&](const Property& q) {
+        o.threads = q.value == "multi";
+        return only(("-accel " + engine + ",thread=").c_str(), q.value, {"single", "multi"});
+    };
+    if (!o.translate) return each_property("-accel interp", v, 1, {"thread"}, thread);
     std::string rest;
     for (std::size_t n = 1; n < p.size(); ++n) {
         if (p[n].key == "stats" && !p[n].has_value)
@@ -77,7 +80,9 @@ Status parse_accel(Options& o, const std::string& v) {
             rest += "," + p[n].key + (p[n].has_value ? "=" + p[n].value : "");
     }
     return each_property(
-        "-accel jit", "jit" + rest, 1, {"tb-size", "step-from"}, [&](const Property& q) -> Status {
+        "-accel jit", "jit" + rest, 1, {"tb-size", "step-from", "thread"},
+        [&](const Property& q) -> Status {
+            if (q.key == "thread") return thread(q);
             if (q.key == "step-from")
                 return assign(o.verify_step_from,
                               parse_number("-accel verify,step-from=", q.value, 0, ~u64{0} >> 1));
@@ -87,6 +92,24 @@ Status parse_accel(Options& o, const std::string& v) {
             o.code_bytes = mib << 20;
             return {};
         });
+}
+
+// What thread=multi gives up: everything that needs one order of all instructions.
+Status check_threads(const Options& o) {
+    if (!o.threads) return {};
+    constexpr const char* kWhy =
+        "with -accel ...,thread=multi processors run at the same time, by the host's clock; leave "
+        "one of the two out";
+    for (std::string_view rest = o.log_items; !rest.empty();) {
+        const auto comma = rest.find(',');
+        if (rest.substr(0, comma) == "hash")
+            return fail("-d hash: no two runs are equal; %s", kWhy);
+        rest = comma == rest.npos ? "" : rest.substr(comma + 1);
+    }
+    if (o.verify) return fail("-accel verify compares two equal runs; %s", kWhy);
+    if (o.singlestep_level) return fail("-singlestep needs one order of instructions; %s", kWhy);
+    if (o.icount_shift) return fail("-icount: %s", kWhy);
+    return {};
 }
 
 Status parse_machine(Options& o, const std::string& v) {
@@ -285,7 +308,10 @@ Status parse_rtc(Options& o, const std::string& v) {
 
 Status parse_icount(Options& o, const std::string& v) {
     return each_property("-icount", v, 0, {"shift"}, [&](const Property& q) {
-        return assign(o.icount_shift, parse_number("-icount shift=", q.value, 0, 10));
+        unsigned shift = 0;
+        const Status s = assign(shift, parse_number("-icount shift=", q.value, 0, 10));
+        o.icount_shift = shift;
+        return s;
     });
 }
 
@@ -379,9 +405,8 @@ constexpr Row kRows[] = {
     {"icount", "shift=N", "one instruction takes 2^N ns of virtual time (default 2)", parse_icount},
     {"accel", "jit|interp|verify",
      "execution engine: translator (default; tb-size=MIB of code, stats), interpreter (same "
-     "results), or "
-     "both "
-     "in step, stopping at the first difference",
+     "results), or both in step, stopping at the first difference; thread=multi: a host thread "
+     "for each processor (runs are no longer equal)",
      parse_accel},
     {"perfmap", nullptr,
      "/tmp/perf-PID.map, in which perf finds the names of translated guest code",
@@ -455,6 +480,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
         return fail("-machine linux-entry=64 needs -kernel FILE");
     if (o.sandbox.value_or(false) && o.verify)
         return fail("-sandbox on: -accel verify runs two processes that watch each other");
+    if (Status s = check_threads(o); !s) return std::unexpected(s.error());
     if (!o.screendump.empty() && !o.vga)
         return fail("-screendump %s: -vga none leaves no screen to dump", o.screendump.c_str());
     return o;

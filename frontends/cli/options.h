@@ -54,11 +54,12 @@ struct Options {
     bool no_reboot = false, no_shutdown = false, start_paused = false;
     std::vector<TraceOption> traces;
     std::vector<SymbolOption> symbols;
-    unsigned singlestep_level = 0;  // 1 or 2: -singlestep L1, L2
-    std::optional<u64> rtc_base;    // Unix seconds
-    unsigned icount_shift = 2;
-    bool translate = true;           // -accel jit
-    u64 code_bytes = u64{64} << 20;  // -accel jit,tb-size=
+    unsigned singlestep_level = 0;         // 1 or 2: -singlestep L1, L2
+    std::optional<u64> rtc_base;           // Unix seconds
+    std::optional<unsigned> icount_shift;  // default 2
+    bool translate = true;                 // -accel jit
+    u64 code_bytes = u64{64} << 20;        // -accel jit,tb-size=
+    bool threads = false;                  // -accel ...,thread=multi
     bool translator_statistics = false;
     bool perf_map = false;           // -perfmap
     bool verify = false;             // -accel verify

@@ -45,9 +45,10 @@ struct Tracing::Parts {
 Tracing::Tracing() : parts_(std::make_unique<Parts>()) {}
 Tracing::~Tracing() = default;
 
-Result<std::unique_ptr<Tracing>> Tracing::create(const Options& options) {
+Result<std::unique_ptr<Tracing>> Tracing::create(const Options& options, MachineLock* lock) {
     std::unique_ptr<Tracing> tracing(new Tracing);
     Parts& p = *tracing->parts_;
+    p.fanout.set_lock(lock);
     for (const SymbolOption& s : options.symbols)
         if (auto loaded = p.symbols.load(s.level, s.file); !loaded)
             return std::unexpected(loaded.error());

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 
+#include "base/machine_lock.h"
 #include "cpu/cpu.h"
 #include "frontends/cli/options.h"
 #include "platform/machine/pc.h"
@@ -15,7 +16,7 @@ namespace rm::frontends {
 
 class Tracing final : public platform::Observer, public cpu::EventObserver {
 public:
-    static Result<std::unique_ptr<Tracing>> create(const Options& options);
+    static Result<std::unique_ptr<Tracing>> create(const Options& options, MachineLock* lock);
     ~Tracing() override;
     // The sink for the processors' VT objects; null when nobody looks.
     vt::common::TraceSink* sink();

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/guest_memory.h"
 #include "base/log.h"
 #include "cpu/instructions/row.h"
 #include "jit/ir/print.h"
@@ -199,7 +200,8 @@ Translator::Translation* Translator::translate(Block& block) {
         return nullptr;
     }
     make_room();
-    std::fill_n(interpret_, block.count, false);
+    for (unsigned n = 0; n < block.count; ++n)
+        interpret_[n] = cpu_.threads && cpu::orders_threads(block.insns[n]);
     std::size_t bytes = 0;
     const u32 first_point = points_.end();
     for (unsigned tries = 0; !emit(block, bytes); ++statistics_.retries) {
@@ -359,7 +361,7 @@ void Translator::remember_target(u64 rip, const Translation& t) {
 // --- running ---
 
 void Translator::update_stop() {
-    const u64 end = std::min(cpu_.stop_tick, cpu_.vt_due);
+    const u64 end = std::min<u64>(cpu_.stop_tick, cpu_.vt_due);
     // What is left of it is counted in a signed number.
     constexpr u64 kLongest = u64{1} << 62;
     cpu_.translated.stop_at =
@@ -398,14 +400,18 @@ bool Translator::touch_code(u64 rip) {
 // A store to a page that holds code. False: nothing has changed, the interpreter makes it.
 bool Translator::store_beside_code(u64 va, const Point& p) {
     PhysAddr machine = 0;
-    u8* host = cpu_.mmu.place_beside_code(va, p.size, machine);
+    if (!cpu_.mmu.place_beside_code(va, p.size, machine)) return false;
+    // The marks stay as they are until the store is made; waiting for that may have moved the
+    // place.
+    const MachineLock::Hold hold(cpu_.threads);
+    u8* const host = cpu_.mmu.place_beside_code(va, p.size, machine);
     if (!host) return false;
     const u64 value = value_of(cpu_, p.access);
     const u8* stored = reinterpret_cast<const u8*>(&value);
     ++statistics_.stores_beside_code;
     if (!std::memcmp(host, stored, p.size)) return true;
     if (!cpu_.memory.line_has_code(machine, p.size)) {
-        std::memcpy(host, stored, p.size);
+        copy_access(host, stored, p.size);
         return true;
     }
     // Code that is running must not change under it.
@@ -564,7 +570,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
                                          : ++statistics_.instruction_exits;
                 statistics_.in_translated_code += p.insn;
                 const PartClock::In interpreting(clock_, Part::kInterpreting);
-                const u64 end = std::min(cpu.stop_tick, cpu.vt_due);
+                const u64 end = std::min<u64>(cpu.stop_tick, cpu.vt_due);
                 const Step step = cpu.run_block(*p.block, p.insn, end - cpu.tick_base);
                 // A near branch that was not in the table of targets: on to its block.
                 if (step != Step::kJump || !undisturbed(cpu)) return true;
@@ -579,7 +585,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
             case Point::kAgain: cpu.rip = p.block->rip; return true;
             case Point::kCall: return true;
         }
-        if (cpu.tick_base >= cpu.translated.stop_at) {
+        if (cpu.tick_base >= cpu.translated.stop_at || (cpu.threads && cpu.kicked)) {
             ++statistics_.event_exits;
             return leave();
         }

@@ -146,7 +146,7 @@ void Verifier::send(cpu::Cpu& cpu) {
 // Interprets up to the sender's next checkpoint, or to the block's end.
 void Verifier::check(cpu::Cpu& cpu) {
     VerifyChannel::Shared& s = channel_.shared();
-    const u64 end = std::min(cpu.stop_tick, cpu.vt_due);
+    const u64 end = std::min<u64>(cpu.stop_tick, cpu.vt_due);
     u64 waited = 0;
     auto interpret = [&](u64 limit) {
         cpu::Block* block = cpu.blocks->find();

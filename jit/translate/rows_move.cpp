@@ -11,9 +11,11 @@ using namespace cpu;
 using namespace cpu::semantics;
 
 namespace {
-// The procedures of the row file: one does nothing, which is easily built.
+// The procedures of the row file: those that do nothing are easily built. (With several host
+// threads two of them do something: cpu::orders_threads().)
 namespace procedures {
-constexpr BuildFn no_operation = &build_body<Nop>;
+constexpr BuildFn no_operation = &build_body<Nop>, memory_fence = no_operation,
+                  spin_hint = no_operation;
 constexpr BuildFn xlat = nullptr, pusha = nullptr, popa = nullptr, enter = nullptr, salc = nullptr,
                   clflush = nullptr;
 }  // namespace procedures

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "base/guest_memory.h"
 #include "memory/access/mmu_state.h"
 
 namespace rm::memory {

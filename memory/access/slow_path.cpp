@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/bits.h"
+#include "base/guest_memory.h"
 #include "memory/access/mmu_state.h"
 
 namespace rm::memory {
@@ -86,7 +87,7 @@ bool Mmu::write_special(const Place& place, LinearAddr va, const u8* in, unsigne
 
 bool Mmu::read_part(const Place& place, LinearAddr va, u8* out, unsigned size) {
     if (place.host) [[likely]] {
-        std::memcpy(out, place.host, size);
+        copy_access(out, place.host, size);
         return true;
     }
     if (place.special) return read_special(place, va, out, size);
@@ -97,7 +98,7 @@ bool Mmu::read_part(const Place& place, LinearAddr va, u8* out, unsigned size) {
 
 bool Mmu::write_part(const Place& place, LinearAddr va, const u8* in, unsigned size) {
     if (place.host) [[likely]] {
-        std::memcpy(place.host, in, size);
+        copy_access(place.host, in, size);
         return true;
     }
     if (place.special) return write_special(place, va, in, size);
@@ -116,6 +117,8 @@ bool Mmu::load_slow(LinearAddr va, void* out, unsigned size, PrivClass priv) {
 }
 
 bool Mmu::store_slow(LinearAddr va, const void* in, unsigned size, PrivClass priv) {
+    // What the first page allows must still hold when the second one has been looked at.
+    const MachineLock::Hold hold(size > rest_of_page(va) ? memory_.lock() : nullptr);
     Parts parts;
     if (!resolve_parts(va, size, Access::kWrite, priv, parts)) return false;
     return each_part(parts, va, size,
@@ -129,7 +132,7 @@ bool Mmu::rmw_begin_slow(LinearAddr va, RmwPlace& place, void* old, unsigned siz
     if (!resolve_parts(va, size, Access::kWrite, data_class_, parts)) return false;
     place.host = parts.split ? nullptr : parts.first.host;
     if (place.host) {
-        std::memcpy(old, place.host, size);
+        copy_access(old, place.host, size);
         return true;
     }
     place.first = parts.first.machine;

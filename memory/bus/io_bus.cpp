@@ -9,7 +9,7 @@
 
 namespace rm::memory {
 
-IoBus::IoBus() {
+IoBus::IoBus(MachineLock* lock) : lock_(lock) {
     slots_.push_back({nullptr, 0, 65536, 0});
     by_port_.fill(0);
 }
@@ -46,6 +46,7 @@ const IoBus::Slot* IoBus::whole(u32 port, unsigned size) const {
 }
 
 u32 IoBus::read(u16 port, unsigned size) {
+    const MachineLock::Hold hold(lock_);
     const u32 ones = size == 4 ? ~u32{0} : (u32{1} << (size * 8)) - 1;
     if (const Slot* slot = whole(port, size)) {
         if (!slot->window) return ones;
@@ -60,6 +61,7 @@ u32 IoBus::read(u16 port, unsigned size) {
 }
 
 void IoBus::write(u16 port, unsigned size, u32 value) {
+    const MachineLock::Hold hold(lock_);
     if (size < 4) value &= (u32{1} << (size * 8)) - 1;
     if (const Slot* slot = whole(port, size)) {
         if (slot->window)

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/machine_lock.h"
 #include "base/types.h"
 
 namespace rm::memory {
@@ -24,7 +25,8 @@ public:
     // Bits for `sizes`: accesses the window takes undivided.
     static constexpr unsigned kByte = 1, kWord = 2, kDword = 4, kAny = 7;
 
-    IoBus();
+    // lock: held during each access, if there is one (thread=multi).
+    explicit IoBus(MachineLock* lock = nullptr);
     // Ports past FFFFH are ignored. A later window wins where two overlap.
     void add(u16 base, u32 count, PortWindow* window, unsigned sizes = kByte);
     void remove(u16 base, u32 count);
@@ -39,6 +41,7 @@ private:
         u32 live;  // ports that still lead here; 0 = the slot is free
         u8 sizes;
     };
+    MachineLock* const lock_;
     const Slot* whole(u32 port, unsigned size) const;
     void assign(u16 base, u32 count, u16 index);
     std::vector<Slot> slots_;

@@ -38,8 +38,12 @@ u64 ept_right(Access access) {
                                       : kEptRead;
 }
 
-void set_flags(PhysicalMemory& memory, PhysAddr machine, unsigned size, u64 old, u64 flags) {
-    if ((old & flags) != flags) memory.store(machine, size, old | flags);
+// False: another processor has changed the entry, and the walk has to start over.
+bool set_flags(PhysicalMemory& memory, PhysAddr machine, unsigned size, u64 old, u64 flags,
+               WalkFault& fault) {
+    fault.raced =
+        (old & flags) != flags && !memory.set_entry_flags(machine, size, old, flags & ~old);
+    return !fault.raced;
 }
 
 bool walk_ept(PhysicalMemory& memory, const PagingContext& context, const SecondRequest& request,
@@ -83,8 +87,9 @@ bool walk_ept(PhysicalMemory& memory, const PagingContext& context, const Second
     if (stage.ept_accessed_dirty) {
         result.dirty = (values[level - 1] & kEptDirty) || (write && request.commit);
         for (unsigned i = 4; request.commit && i >= level; --i)
-            set_flags(memory, machines[i - 1], 8, values[i - 1],
-                      kEptAccessed | (write && i == level ? kEptDirty : 0));
+            if (!set_flags(memory, machines[i - 1], 8, values[i - 1],
+                           kEptAccessed | (write && i == level ? kEptDirty : 0), fault))
+                return false;
     }
     result.machine =
         (values[level - 1] & field(51, 12) & ~low_mask(shift)) | (request.gpa & low_mask(shift));
@@ -154,9 +159,9 @@ bool walk_nested(PhysicalMemory& memory, const PagingContext& context, const Sec
     if (request.commit) {
         if (!allowed) return false;
         for (unsigned i = 0; i < path.count; ++i)
-            if (const u64 missing = missing_flags(path, i, write))
-                memory.store(path.entries[i].machine, format.entry_size,
-                             path.entries[i].value | missing);
+            if (!set_flags(memory, path.entries[i].machine, format.entry_size,
+                           path.entries[i].value, missing_flags(path, i, write), fault))
+                return false;
     }
     result.machine = path.address & context.a20_mask;
     result.readable = path.user();

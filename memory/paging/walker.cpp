@@ -122,7 +122,10 @@ bool Walk::set_flags(const Format& format, const Path& path) {
         const Path::Entry& entry = path.entries[i];
         PhysAddr machine = entry.machine;
         if (second_active() && !locate(entry.address, machine, Access::kWrite)) return false;
-        memory_.store(machine, format.entry_size, entry.value | missing);
+        if (!memory_.set_entry_flags(machine, format.entry_size, entry.value, missing)) {
+            fault.raced = true;
+            return false;
+        }
     }
     return true;
 }
@@ -180,21 +183,25 @@ bool Walk::run(LinearAddr va, PrivClass priv, Translation& out) {
 
 std::expected<Translation, WalkFault> walk(PhysicalMemory& memory, const PagingContext& context,
                                            LinearAddr va, Access access, PrivClass priv) {
-    Walk w(memory, context, access, true);
-    Translation t;
-    if (w.run(va, priv, t)) [[likely]]
-        return t;
-    return std::unexpected(w.fault);
+    for (;;) {
+        Walk w(memory, context, access, true);
+        Translation t;
+        if (w.run(va, priv, t)) [[likely]]
+            return t;
+        if (!w.fault.raced) return std::unexpected(w.fault);
+    }
 }
 
 std::expected<Translation, WalkFault> walk_second(PhysicalMemory& memory,
                                                   const PagingContext& context, PhysAddr gpa,
                                                   Access access, bool walk_access) {
     SecondResult r;
-    WalkFault fault;
-    fault.linear_valid = false;
-    if (!translate_second(memory, context, {gpa, access, walk_access, true}, r, fault))
-        return std::unexpected(fault);
+    for (;;) {
+        WalkFault fault;
+        fault.linear_valid = false;
+        if (translate_second(memory, context, {gpa, access, walk_access, true}, r, fault)) break;
+        if (!fault.raced) return std::unexpected(fault);
+    }
     Translation t;
     t.machine = r.machine;
     t.guest_physical = gpa;

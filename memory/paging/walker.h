@@ -62,6 +62,7 @@ struct WalkFault {
         false;  // second stage failed while reading/writing a first-stage table entry
     bool linear_valid = true;  // EPT qualification bit 7 (clear e.g. for MOV CR3's PDPTE loads)
     u8 ept_permissions = 0;    // EPT: AND of R/W/X over the entries used (qualification bits 5:3)
+    bool raced = false;  // another processor changed an entry: the walk starts over (internal)
 };
 
 // Success. Permissions are for the privilege class asked for.

@@ -8,6 +8,8 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "base/guest_memory.h"
+#include "base/relaxed.h"
 #include "memory/physical/address_map.h"
 
 namespace rm::memory {
@@ -30,7 +32,8 @@ u64 line_mask(PhysAddr addr, unsigned size) {
 }
 
 // Bytes of a device page: [offset, offset + n) with offset relative to the page.
-void window_read(const PageView& view, u64 in_page, u8* out, u64 n) {
+void window_read(MachineLock* lock, const PageView& view, u64 in_page, u8* out, u64 n) {
+    const MachineLock::Hold hold(lock);
     while (n) {
         const u64 offset = view.window_offset + in_page;
         if (offset >= view.window_size) {
@@ -45,7 +48,8 @@ void window_read(const PageView& view, u64 in_page, u8* out, u64 n) {
     }
 }
 
-void window_write(const PageView& view, u64 in_page, const u8* in, u64 n) {
+void window_write(MachineLock* lock, const PageView& view, u64 in_page, const u8* in, u64 n) {
+    const MachineLock::Hold hold(lock);
     while (n) {
         const u64 offset = view.window_offset + in_page;
         if (offset >= view.window_size) {
@@ -65,9 +69,9 @@ void window_write(const PageView& view, u64 in_page, const u8* in, u64 n) {
 struct PhysicalMemory::State {
     AddressMap map;
     std::vector<PhysicalListener*> listeners;
-    std::vector<std::unique_ptr<u64[]>> code;  // per 2 MiB: line maps of its frames
+    std::vector<std::unique_ptr<Relaxed<u64>[]>> code;  // per 2 MiB: line maps of its frames
 
-    u64* lines(PhysAddr addr) {
+    Relaxed<u64>* lines(PhysAddr addr) {
         const u64 frame = addr / kPageSize;
         const u64 chunk = frame / kChunkFrames;
         if (chunk >= code.size() || !code[chunk]) return nullptr;
@@ -75,7 +79,7 @@ struct PhysicalMemory::State {
     }
     // Before a write within one page.
     void note_write(PhysAddr addr, std::span<const u8> bytes) {
-        const u64* map_of_lines = lines(addr);
+        const Relaxed<u64>* map_of_lines = lines(addr);
         const unsigned size = static_cast<unsigned>(bytes.size());
         if (!map_of_lines || !(*map_of_lines & line_mask(addr, size))) [[likely]]
             return;
@@ -85,20 +89,29 @@ struct PhysicalMemory::State {
         if (!really) return;
         for (PhysicalListener* l : listeners) l->map_changed();
     }
+    // What a write to the frame has to hold: the lock if it has marks, so that they and the write
+    // come one after the other.
+    MachineLock* write_lock(PhysAddr addr, MachineLock* lock) {
+        if (!lock) [[likely]]
+            return nullptr;
+        const Relaxed<u64>* map_of_lines = lines(addr);
+        return map_of_lines && *map_of_lines ? lock : nullptr;
+    }
     PageView page(PhysAddr addr) const {
         const Region* r = map.find(addr);
         return r ? r->page(addr) : PageView{};
     }
 };
 
-PhysicalMemory::PhysicalMemory(unsigned address_bits)
-    : address_bits_(address_bits), state_(std::make_unique<State>()) {}
+PhysicalMemory::PhysicalMemory(unsigned address_bits, MachineLock* lock)
+    : address_bits_(address_bits), lock_(lock), state_(std::make_unique<State>()) {}
 PhysicalMemory::~PhysicalMemory() = default;
 
 void PhysicalMemory::map_split(PhysAddr start, u64 size, u8* read_host, u8* write_host) {
     if (!size) return;
     RM_ASSERT(!((start | size) & ~kPageMask) && start < kAddressEnd && size <= kAddressEnd - start,
               "RAM and ROM ranges are page-aligned and inside the address space");
+    const MachineLock::Alone alone(lock_);
     Region r;
     r.start = start;
     r.end = start + size;
@@ -118,6 +131,7 @@ void PhysicalMemory::map_rom(PhysAddr start, u64 size, u8* host) {
 void PhysicalMemory::map_mmio(PhysAddr start, u64 size, MmioWindow* window) {
     RM_ASSERT(window, "an MMIO window needs a device");
     if (!size || start >= kAddressEnd) return;
+    const MachineLock::Alone alone(lock_);
     Region r;
     r.start = align_down(start, kPageSize);
     r.end = align_up(start + std::min(size, kAddressEnd - start), kPageSize);
@@ -129,6 +143,7 @@ void PhysicalMemory::map_mmio(PhysAddr start, u64 size, MmioWindow* window) {
 
 void PhysicalMemory::unmap(PhysAddr start, u64 size) {
     if (!size || start >= kAddressEnd) return;
+    const MachineLock::Alone alone(lock_);
     state_->changed(
         state_->map.unmap(align_down(start, kPageSize),
                           align_up(start + std::min(size, kAddressEnd - start), kPageSize)));
@@ -161,15 +176,32 @@ void PhysicalMemory::store(PhysAddr addr, unsigned size, u64 value) {
     write(addr, {reinterpret_cast<const u8*>(&value), size});
 }
 
+bool PhysicalMemory::set_entry_flags(PhysAddr addr, unsigned size, u64 old, u64 flags) {
+    if (lock_) {
+        const MachineLock::Hold hold(state_->write_lock(addr, lock_));
+        const PageView view = state_->page(addr);
+        if (view.plain_ram()) {
+            const u64 value = old | flags;
+            state_->note_write(addr, {reinterpret_cast<const u8*>(&value), size});
+            u8* const at = view.write_host + (addr & (kPageSize - 1));
+            return size == 8
+                       ? compare_exchange(at, old, old | flags)
+                       : compare_exchange(at, static_cast<u32>(old), static_cast<u32>(old | flags));
+        }
+    }
+    store(addr, size, old | flags);
+    return true;
+}
+
 void PhysicalMemory::read(PhysAddr addr, std::span<u8> out) {
     while (!out.empty()) {
         const u64 in_page = addr & (kPageSize - 1);
         const u64 n = std::min<u64>(out.size(), kPageSize - in_page);
         const PageView view = state_->page(addr);
         if (view.read_host)
-            std::memcpy(out.data(), view.read_host + in_page, n);
+            copy_access(out.data(), view.read_host + in_page, n);
         else if (view.window)
-            window_read(view, in_page, out.data(), n);
+            window_read(lock_, view, in_page, out.data(), n);
         else
             std::memset(out.data(), 0xFF, n);
         out = out.subspan(n);
@@ -181,12 +213,13 @@ void PhysicalMemory::write(PhysAddr addr, std::span<const u8> in) {
     while (!in.empty()) {
         const u64 in_page = addr & (kPageSize - 1);
         const u64 n = std::min<u64>(in.size(), kPageSize - in_page);
+        const MachineLock::Hold hold(state_->write_lock(addr, lock_));
         const PageView view = state_->page(addr);
         if (view.write_host) {
             if (view.plain_ram()) state_->note_write(addr, in.first(n));
-            std::memcpy(view.write_host + in_page, in.data(), n);
+            copy_access(view.write_host + in_page, in.data(), n);
         } else if (view.window) {
-            window_write(view, in_page, in.data(), n);
+            window_write(lock_, view, in_page, in.data(), n);
         }
         in = in.subspan(n);
         addr += n;
@@ -197,6 +230,7 @@ void PhysicalMemory::load_image(PhysAddr addr, std::span<const u8> in) {
     while (!in.empty()) {
         const u64 in_page = addr & (kPageSize - 1);
         const u64 n = std::min<u64>(in.size(), kPageSize - in_page);
+        const MachineLock::Hold hold(state_->write_lock(addr, lock_));
         const PageView view = state_->page(addr);
         if (view.read_host) {
             state_->note_write(addr, in.first(n));
@@ -209,25 +243,29 @@ void PhysicalMemory::load_image(PhysAddr addr, std::span<const u8> in) {
 
 void PhysicalMemory::mark_code(PhysAddr addr, unsigned size) {
     if (!size || !state_->page(addr).plain_ram()) return;
+    const MachineLock::Hold hold(lock_);
+    // A frame's first mark takes write tags away from everybody.
+    if (lock_ && !has_code(addr)) lock_->stop_others();
     const u64 frame = addr / kPageSize;
     const u64 chunk = frame / kChunkFrames;
     auto& code = state_->code;
     if (chunk >= code.size()) code.resize(chunk + 1);
-    if (!code[chunk]) code[chunk] = std::make_unique<u64[]>(kChunkFrames);
-    u64& lines = code[chunk][frame % kChunkFrames];
+    if (!code[chunk]) code[chunk] = std::make_unique<Relaxed<u64>[]>(kChunkFrames);
+    Relaxed<u64>& lines = code[chunk][frame % kChunkFrames];
     const bool first = lines == 0;
-    lines |= line_mask(addr, size);
+    lines = lines | line_mask(addr, size);
     if (!first) return;
     for (PhysicalListener* l : state_->listeners) l->code_marked(addr & kPageMask);
 }
 
 bool PhysicalMemory::has_code(PhysAddr frame) const {
-    const u64* lines = state_->lines(frame);
+    const Relaxed<u64>* lines = state_->lines(frame);
     return lines && *lines;
 }
 
 void PhysicalMemory::clear_code(PhysAddr frame) {
-    u64* lines = state_->lines(frame);
+    if (lock_) return;  // whoever holds code runs at this moment, and may be about to mark more
+    Relaxed<u64>* lines = state_->lines(frame);
     if (!lines || !*lines) return;
     for (const PhysicalListener* l : state_->listeners)
         if (l->holds_code(frame)) return;
@@ -235,7 +273,7 @@ void PhysicalMemory::clear_code(PhysAddr frame) {
 }
 
 bool PhysicalMemory::line_has_code(PhysAddr addr, unsigned size) const {
-    const u64* lines = state_->lines(addr);
+    const Relaxed<u64>* lines = state_->lines(addr);
     return lines && size && (*lines & line_mask(addr, size));
 }
 

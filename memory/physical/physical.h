@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "base/machine_lock.h"
 #include "base/result.h"
 #include "base/types.h"
 
@@ -73,7 +74,10 @@ public:
 
 class PhysicalMemory {
 public:
-    explicit PhysicalMemory(unsigned address_bits = 40);
+    // lock: of a machine whose processors run at the same time, else null. Then the map, and which
+    // frames hold code at all, change only while every processor stands still; accesses to devices
+    // and to frames with code hold the lock; others need nothing.
+    explicit PhysicalMemory(unsigned address_bits = 40, MachineLock* lock = nullptr);
     ~PhysicalMemory();
 
     // --- the map; later calls win over earlier ones where they overlap. Listeners hear of it only
@@ -92,6 +96,10 @@ public:
     // --- accesses by physical address; size 1, 2, 4, 8; may cross pages and regions ---
     u64 load(PhysAddr addr, unsigned size);
     void store(PhysAddr addr, unsigned size, u64 value);
+    // A and D bits: sets `flags` in the paging-structure entry at addr (size 4 or 8, aligned),
+    // whose value was `old` a moment ago. False: another processor has changed it meanwhile;
+    // nothing is done.
+    [[nodiscard]] bool set_entry_flags(PhysAddr addr, unsigned size, u64 old, u64 flags);
     // Bulk (DMA, loaders). Writes to ROM are dropped; holes read as 0xFF.
     void read(PhysAddr addr, std::span<u8> out);
     void write(PhysAddr addr, std::span<const u8> in);
@@ -109,6 +117,8 @@ public:
     // True if [addr, addr+size) overlaps a 64-byte line that holds code.
     bool line_has_code(PhysAddr addr, unsigned size) const;
 
+    MachineLock* lock() const { return lock_; }
+
     void add_listener(PhysicalListener* listener);
     void remove_listener(PhysicalListener* listener);
     unsigned address_bits() const { return address_bits_; }
@@ -116,6 +126,7 @@ public:
 private:
     struct State;
     unsigned address_bits_;
+    MachineLock* const lock_;
     std::unique_ptr<State> state_;
 };
 

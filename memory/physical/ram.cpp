@@ -7,6 +7,11 @@
 
 #include "memory/physical/physical.h"
 
+#ifdef __SANITIZE_THREAD__
+extern "C" void AnnotateBenignRaceSized(const char* file, int line, const volatile void* memory,
+                                        long size, const char* description);
+#endif
+
 namespace rm::memory {
 
 Result<std::unique_ptr<Ram>> Ram::create(u64 bytes) {
@@ -26,6 +31,10 @@ Result<std::unique_ptr<Ram>> Ram::create(u64 bytes) {
                     static_cast<unsigned long long>(bytes >> 20), std::strerror(errno));
     ram->host_ = static_cast<u8*>(at);
     ram->size_ = bytes;
+#ifdef __SANITIZE_THREAD__
+    // Guests race in their own memory as they like: that is theirs to answer for.
+    AnnotateBenignRaceSized(__FILE__, __LINE__, at, static_cast<long>(bytes), "guest RAM");
+#endif
     return ram;
 }
 

@@ -30,7 +30,7 @@ void Timer::cancel() {
     if (armed_) queue_.disarmed(*this);
 }
 
-EventQueue::EventQueue(unsigned shift) : shift_(shift) {
+EventQueue::EventQueue(unsigned shift, Time time) : shift_(shift), time_(time) {
     RM_ASSERT(shift < 32, "a tick is shorter than 4 s");
 }
 
@@ -55,6 +55,14 @@ u64 EventQueue::next_deadline_ticks() const {
     return heap_.empty() ? kNever : to_ticks_up(heap_.front()->deadline_ns_);
 }
 
+EventQueue::HostClock::time_point EventQueue::next_deadline(HostClock::time_point latest) const {
+    if (heap_.empty()) return latest;
+    const std::chrono::nanoseconds left = latest - start_;
+    const u64 ns = heap_.front()->deadline_ns_;
+    if (left.count() < 0 || ns >= static_cast<u64>(left.count())) return latest;
+    return start_ + std::chrono::nanoseconds(ns);
+}
+
 void EventQueue::fire_due() {
     while (!heap_.empty() && heap_.front()->deadline_ns_ <= now_ns()) {
         Timer& timer = *heap_.front();
@@ -69,6 +77,7 @@ void EventQueue::armed(Timer& timer) {
     heap_.push_back(&timer);
     timer.slot_ = heap_.size() - 1;
     sift_up(timer.slot_);
+    if (on_earlier_ && timer.slot_ == 0) on_earlier_();
     if (!running_) return;
     const u64 ticks = to_ticks_up(timer.deadline_ns_);
     if (ticks < limit_) {

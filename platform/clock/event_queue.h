@@ -1,8 +1,12 @@
 // Virtual time and the queue of things due at a virtual time. One per machine.
 // Time is counted in ticks (instructions); ns = ticks << shift (docs/architecture.md, "Time").
 // Events fire in deadline order; equal deadlines fire in the order they were armed.
-// Assumes: one host thread. Deadlines more than 2^63 ns away are never reached.
+// With host time (thread=multi) time passes as the host's between start_host_time() and
+// stop_host_time(), whatever is executed, and may be asked by any thread; everything else is called
+// with the machine's lock held.
+// Assumes: one host thread, or the lock. Deadlines more than 2^63 ns away are never reached.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -42,11 +46,35 @@ class EventQueue final : public VirtualClock {
 public:
     static constexpr u64 kNever = ~u64{0};
 
-    // ns per tick = 1 << shift.
-    explicit EventQueue(unsigned shift = 2);
+    using HostClock = std::chrono::steady_clock;
+    enum class Time : u8 { kExecuted, kHost };
 
-    u64 now_ticks() const override { return running_ ? running_->ticks() : at_; }
-    u64 now_ns() const override { return now_ticks() << shift_; }
+    // ns per tick = 1 << shift.
+    explicit EventQueue(unsigned shift = 2, Time time = Time::kExecuted);
+
+    u64 now_ticks() const override {
+        if (time_ == Time::kHost) [[unlikely]]
+            return now_ns() >> shift_;
+        return running_ ? running_->ticks() : at_;
+    }
+    u64 now_ns() const override {
+        if (time_ == Time::kHost) [[unlikely]]
+            return runs_ ? host_ns() : stopped_ns_;
+        return now_ticks() << shift_;
+    }
+    // While no processor has a thread.
+    void start_host_time() {
+        start_ = HostClock::now() - std::chrono::nanoseconds(stopped_ns_);
+        runs_ = true;
+    }
+    void stop_host_time() {
+        stopped_ns_ = host_ns();
+        runs_ = false;
+    }
+    // Host time: when the earliest deadline comes, not after `latest`; and who is told when it has
+    // become an earlier one.
+    HostClock::time_point next_deadline(HostClock::time_point latest) const;
+    void set_on_earlier(std::function<void()> earlier) { on_earlier_ = std::move(earlier); }
     unsigned shift() const { return shift_; }
 
     // The processor now executing: its ticks() is the time. `limit` is where its run() ends by
@@ -68,11 +96,19 @@ private:
     void place(std::size_t slot, Timer* timer);
     void sift_up(std::size_t slot);
     void sift_down(std::size_t slot);
+    u64 host_ns() const {
+        return static_cast<u64>(std::chrono::nanoseconds(HostClock::now() - start_).count());
+    }
     u64 to_ticks_up(u64 ns) const {
         return (ns >> shift_) + ((ns & ((u64{1} << shift_) - 1)) != 0);
     }
 
     unsigned shift_;
+    const Time time_;
+    HostClock::time_point start_;  // when the time was 0, while it runs
+    bool runs_ = false;
+    u64 stopped_ns_ = 0;  // the time, while it does not
+    std::function<void()> on_earlier_;
     u64 at_ = 0;
     u64 next_order_ = 0;
     u64 limit_ = kNever;

@@ -18,6 +18,7 @@ constexpr const char* kSerialNames[4] = {"serial0", "serial1", "serial2", "seria
 }  // namespace
 
 void Pc::Board::A20::set(bool level) {
+    const MachineLock::Alone alone(board.config.lock);
     for (auto& cpu : board.cpus) cpu->set_a20(level);
 }
 
@@ -40,7 +41,10 @@ Pc::Board::Board(PcConfig c, BoardMemory b, const MakeCpu& make_cpu)
     : config(std::move(c)),
       layout(RamLayout::of(config.ram_bytes)),
       blocks(std::move(b)),
-      events(config.icount_shift),
+      events(config.icount_shift,
+             config.lock ? EventQueue::Time::kHost : EventQueue::Time::kExecuted),
+      memory(40, config.lock),
+      io(config.lock),
       pic(apic_bus.lint0()),
       io_apic(apic_bus),
       irqs(pic, io_apic),
@@ -50,7 +54,10 @@ Pc::Board::Board(PcConfig c, BoardMemory b, const MakeCpu& make_cpu)
       rtc(events, hpet.rtc_input(), config.rtc_base ? config.rtc_base : RtcCmos::kDefaultBase),
       port92(a20.add(), [this] { request(Request::kReset); }),
       coprocessor_error(irqs.irq(CoprocessorError::kIrq),
-                        [this](bool asserted) { cpus[0]->set_ignne(asserted); }),
+                        [this](bool asserted) {
+                            const MachineLock::Alone alone(config.lock);
+                            cpus[0]->set_ignne(asserted);
+                        }),
       pci(io, memory, layout.below_4g),
       i440fx({.memory = &memory,
               .ram = blocks.ram->host(),
@@ -179,21 +186,30 @@ void Pc::Board::add_serial() {
 
 void Pc::Board::add_processors(const MakeCpu& make_cpu) {
     std::vector<Processor*> list;
-    const std::function<void(bool)> ferr = [this](bool on) { coprocessor_error.set_ferr(on); };
+    const std::function<void(bool)> ferr = [this](bool on) {
+        const MachineLock::Hold hold(config.lock);
+        coprocessor_error.set_ferr(on);
+    };
+    const auto smm = [this](bool in_smm) {
+        const MachineLock::Hold hold(config.lock);
+        i440fx.set_smm(in_smm);
+    };
     for (unsigned i = 0; i < config.cpus; ++i) {
         LocalApic& lapic = lapics.emplace_back(i, i == 0, events, apic_bus, config.apic);
+        LocalApicPort* port = &lapic;
+        if (config.lock) port = &locked_lapics.emplace_back(lapic, *config.lock);
         cpus.push_back(make_cpu({.index = i,
                                  .count = config.cpus,
-                                 .lapic = lapic,
+                                 .lapic = *port,
                                  .memory = memory,
                                  .io = io,
                                  .clock = events,
-                                 .smm_changed = [this](bool in_smm) { i440fx.set_smm(in_smm); },
+                                 .smm_changed = smm,
                                  .ferr_changed = i == 0 ? ferr : nullptr}));
         RM_ASSERT(cpus.back(), "the processor factory gave nothing");
         list.push_back(cpus.back().get());
     }
-    scheduler.emplace(events, std::move(list));
+    scheduler.emplace(events, std::move(list), Scheduler::kDefaultQuantum, config.lock);
     for (unsigned i = 0; i < config.cpus; ++i) lapics[i].connect(scheduler->pins(i));
 }
 

@@ -9,6 +9,7 @@
 #include "platform/input/i8042.h"
 #include "platform/interrupt/coprocessor_error.h"
 #include "platform/interrupt/isa_irqs.h"
+#include "platform/interrupt/locked_apic.h"
 #include "platform/machine/pc.h"
 #include "platform/pci/i440fx.h"
 #include "platform/pci/piix3.h"
@@ -103,6 +104,7 @@ struct Pc::Board {
     std::vector<BlockDevice*> disks;  // for flushing
 
     std::deque<LocalApic> lapics;
+    std::deque<LockedApic> locked_lapics;  // with config.lock: what the processors are given
     std::vector<std::unique_ptr<Processor>> cpus;
     std::optional<Scheduler> scheduler;
 

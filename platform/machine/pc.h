@@ -1,7 +1,7 @@
 // The whole PC: memory, buses, chipset, devices, firmware, processors and their scheduler, wired as
 // QEMU's `pc` (i440FX + PIIX3).
 // Owns: everything but the host ends of serial ports, which the frontend owns. Assumes: one host
-// thread. How to construct and run it: platform/README.md.
+// thread calls it, from outside run(). How to construct and run it: platform/README.md.
 // Source: QEMU documentation, "i440fx PC" (device places and interrupt wiring as guests see them).
 #pragma once
 #include <array>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/interfaces.h"
+#include "base/machine_lock.h"
 #include "base/result.h"
 #include "memory/bus/io_bus.h"
 #include "memory/physical/physical.h"
@@ -62,8 +63,11 @@ struct PcConfig {
     unsigned cpus = 1;               // 1-8
     unsigned icount_shift = 2;       // ns per tick = 1 << shift
     LocalApic::Features apic;        // what the processor model advertises
-    u64 msr_feature_control = 0;     // IA32_FEATURE_CONTROL that firmware shall set (5 with VMX)
-    bool smm = true;  // SMIs by port B2; the processors must call CpuPlace::smm_changed
+    // Processors run on host threads of their own, and time is the host's (thread=multi). Outlives
+    // the machine; null: one after the other, deterministically.
+    MachineLock* lock = nullptr;
+    u64 msr_feature_control = 0;  // IA32_FEATURE_CONTROL that firmware shall set (5 with VMX)
+    bool smm = true;              // SMIs by port B2; the processors must call CpuPlace::smm_changed
 
     std::string bios, vga_bios;  // empty: searched (firmware_images.h)
     std::string kernel, initrd, append;

@@ -43,11 +43,14 @@ private:
     bool intr_ = false;
 };
 
-Scheduler::Scheduler(EventQueue& events, std::vector<Processor*> processors, u64 quantum)
+Scheduler::Scheduler(EventQueue& events, std::vector<Processor*> processors, u64 quantum,
+                     MachineLock* lock)
     : events_(events),
       processors_(std::move(processors)),
       wake_(processors_.size(), 0),
-      quantum_(quantum) {
+      quantum_(quantum),
+      lock_(lock),
+      woken_(processors_.size()) {
     RM_ASSERT(!processors_.empty() && processors_.size() <= kMaxProcessors, "1 to 8 processors");
     RM_ASSERT(quantum > 0, "a turn must make progress");
     for (unsigned i = 0; i < processors_.size(); ++i)
@@ -61,12 +64,16 @@ CpuPins& Scheduler::pins(unsigned index) { return *pins_.at(index); }
 
 void Scheduler::signalled(unsigned index) {
     wake_[index] = 1;
+    if (lock_) return woken_[index].notify_one();
     if (running_ && index != current_) events_.stop_running();
 }
 
 void Scheduler::stop() {
     stop_ = true;
-    events_.stop_running();
+    if (!lock_) return events_.stop_running();
+    // The processor that asked for it goes no further.
+    if (MachineLock::seated()) processors_[current()]->kick();
+    event_thread_.notify_one();
 }
 
 void Scheduler::poll_host() {
@@ -127,6 +134,7 @@ Scheduler::Outcome Scheduler::finish(Reason reason) {
 }
 
 Scheduler::Outcome Scheduler::run(const std::atomic<bool>& interrupt) {
+    if (lock_) return run_threads(interrupt);
     for (;;) {
         events_.fire_due();
         poll_host();

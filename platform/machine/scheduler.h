@@ -9,14 +9,22 @@
 // the host's poll and the interrupt flag are looked at between turns and change nothing by
 // themselves.
 //
+// With a machine lock (thread=multi) there are no turns: run() gives each processor a host thread
+// of its own and keeps the calling one for events and the host's poll (scheduler_threads.cpp). Time
+// is the host's then, and no two runs are equal.
+//
 // A turn ends at the next event, at its quantum (only with several processors), when the processor
 // halts, and when it signals another one (IPI, device interrupt), which then need not wait.
 #pragma once
 #include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "base/machine_lock.h"
 #include "platform/clock/event_queue.h"
 
 namespace rm::platform {
@@ -40,8 +48,8 @@ public:
     };
 
     // The processors must outlive the scheduler; 1..8 of them.
-    Scheduler(EventQueue& events, std::vector<Processor*> processors,
-              u64 quantum = kDefaultQuantum);
+    Scheduler(EventQueue& events, std::vector<Processor*> processors, u64 quantum = kDefaultQuantum,
+              MachineLock* lock = nullptr);
     ~Scheduler();
 
     // The pins of a processor, to be given to its local APIC: passes everything on and notices
@@ -57,11 +65,13 @@ public:
     Outcome run(const std::atomic<bool>& interrupt);
 
     // Ends run() after the current instruction: power-off, reset, a device's exit request. Only
-    // from the thread that is in run(), or before run().
+    // from the thread that is in run(), or before run(); with a lock, from its holder.
     void stop();
 
-    // The processor whose turn it is (or was last).
-    unsigned current() const { return current_; }
+    // The processor whose turn it is (or was last); with a lock, the one whose thread asks.
+    unsigned current() const {
+        return lock_ && MachineLock::seated() ? MachineLock::seat() : current_;
+    }
 
 private:
     class Pins;
@@ -74,6 +84,12 @@ private:
     bool idle();
     Processor::Stop turn();
     Outcome finish(Reason reason);
+    // thread=multi
+    Outcome run_threads(const std::atomic<bool>& interrupt);
+    Outcome serve_events(const std::atomic<bool>& interrupt);
+    void run_processor(unsigned index);
+    void wait_halted(unsigned index);
+    void end(Outcome outcome);
 
     EventQueue& events_;
     std::vector<Processor*> processors_;
@@ -81,6 +97,11 @@ private:
     std::vector<char> wake_;  // signalled since its last turn: worth a try although halted
     std::function<void()> poll_;
     u64 quantum_;
+    MachineLock* const lock_;
+    std::deque<std::condition_variable> woken_;  // of each processor's thread
+    std::condition_variable event_thread_;       // something for it to look at
+    std::optional<Outcome> ended_;               // why the threads leave
+    unsigned waiting_ = 0;                       // processors in wait_halted()
     u64 turn_end_ = 0;   // in ticks, of a turn that the debugger interrupted
     u64 polled_at_ = 0;  // executed_ at the last poll
     u64 executed_ = 0;

@@ -48,6 +48,8 @@ MEMTEST_PASS = r"Pass: +1 +Errors: 0\b"
 CASES = {
     "linux": (["check"], linux(), LINUX_MARKS + [r"cpus=1"], 600),
     "linux-smp4": (["check"], linux(cpus=4), LINUX_MARKS + [r"cpus=4"], 900),
+    "linux-multi4": (["check"], linux(cpus=4) + ["-accel", "jit,thread=multi"], LINUX_MARKS + [r"cpus=4"], 900),
+    "linux-multi4-interp": (["full"], linux(cpus=4) + ["-accel", "interp,thread=multi"], LINUX_MARKS + [r"cpus=4"], 1800),
     "linux-686": (["check"], linux("vmlinuz-686"), LINUX_MARKS + [r"i686 cpus=1"], 900),
     "linux-686-smp4": (["full"], linux("vmlinuz-686", 4), LINUX_MARKS + [r"i686 cpus=4"], 900),
     "linux-entry64": (["check"], linux() + ["-machine", "pc,linux-entry=64"],
@@ -57,6 +59,8 @@ CASES = {
     "xen-pvh-westmere": (["check"], xen("pvhmini") + ["-cpu", "Westmere"], XEN_MARKS + [r"HVM: VMX enabled"], 1200),
     "xen-pvh-barcelona": (["check"], xen("pvhmini") + ["-cpu", "barcelona"], XEN_MARKS + [r"HVM: SVM enabled"], 1200),
     "xen-pvh-smp2": (["full"], xen("pvhmini") + ["-smp", "2"], XEN_MARKS + [r"Brought up 2 CPUs"], 1800),
+    "xen-pvh-multi4": (["full"], xen("pvhmini") + ["-smp", "4", "-accel", "jit,thread=multi"],
+                       XEN_MARKS + [r"Brought up 4 CPUs"], 1800),
     "xen-pvh-smp4": (["full"], xen("pvhmini") + ["-smp", "4"], XEN_MARKS + [r"Brought up 4 CPUs"], 1800),
     "xen-pv-core2duo": (["full"], xen("info,pv") + ["-cpu", "core2duo"], XEN_MARKS, 1800),
     "xen-pv-opteron-f": (["full"], xen("info,pv") + ["-cpu", "opteron-f"], XEN_MARKS, 1800),
@@ -125,7 +129,9 @@ def run(name, extra):
     _, options, expected, limit, *ends = CASES[name]
     screen = tempfile.NamedTemporaryFile(prefix="screen-", suffix=".txt")
     options = [screen.name if o == "{screen}" else o for o in options]
-    command = [RINGMINUS, *options, "-nodefaults", "-serial", "stdio", "-no-reboot", "-d", "hash", *extra]
+    command = [RINGMINUS, *options, "-nodefaults", "-serial", "stdio", "-no-reboot", *extra]
+    if not any("thread=multi" in word for word in command):
+        command += ["-d", "hash"]
     watch = Watch(expected)
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -1,7 +1,9 @@
 // Runs guest test programs (testsuite/guest/*/*.asm) on a tiny board: RAM, local APICs, processors,
 // a debug port and an exit port; no chipset, no firmware. Every model named in a program's header
 // is tried. Exit code 0: every program ended as its header says. Usage: guest_runner [-v]
-// [--jit] PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
+// [--jit] [--threads] PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
+// --jit: on the translator; --threads: a host thread for each processor, as -accel
+// ...,thread=multi; ticks of the deadline are then 100 times as long.
 //
 // Header lines, all optional, at the head of the .asm file:
 //   ; models: Westmere, max,+svm    -cpu arguments (separated by blanks after the comma); default
@@ -27,6 +29,7 @@
 #include "jit/run/translator.h"
 #include "platform/interrupt/coprocessor_error.h"
 #include "platform/interrupt/local_apic.h"
+#include "platform/interrupt/locked_apic.h"
 #include "platform/interrupt/pic8259.h"
 #include "platform/machine/scheduler.h"
 #include "vt-emulation/svm/svm.h"
@@ -37,6 +40,7 @@ namespace rm::guest_test {
 namespace {
 
 bool g_translate = false;  // --jit
+bool g_threads = false;    // --threads
 
 constexpr u64 kRamBytes = u64{64} << 20;
 constexpr u32 kMultibootLoaded = 0x2BADB002;
@@ -160,10 +164,13 @@ private:
         Board& board;
     };
 
+    MachineLock lock_;
+    MachineLock* const used_lock_ = g_threads ? &lock_ : nullptr;
     std::unique_ptr<memory::Ram> ram_, rom_;
     memory::PhysicalMemory memory_;
-    memory::IoBus io_;
-    platform::EventQueue events_;
+    memory::IoBus io_{used_lock_};
+    platform::EventQueue events_{
+        2, g_threads ? platform::EventQueue::Time::kHost : platform::EventQueue::Time::kExecuted};
     platform::ApicBus apic_bus_;
     ExitPort exit_port_{*this};
     platform::Pic8259Pair pic_{apic_bus_.lint0()};
@@ -171,6 +178,7 @@ private:
         pic_.input(platform::CoprocessorError::kIrq),
         [this](bool asserted) { cpus_[0]->set_ignne(asserted); }};
     std::vector<std::unique_ptr<platform::LocalApic>> lapics_;
+    std::vector<std::unique_ptr<platform::LockedApic>> locked_lapics_;
     std::vector<std::unique_ptr<LatePins>> pins_;
     std::vector<std::unique_ptr<cpu::Virtualization>> vts_;
     std::vector<std::unique_ptr<jit::Translator>> translators_;
@@ -181,7 +189,7 @@ private:
 };
 
 Board::Board(const cpu::Model& model, const Program& program)
-    : memory_(model.physical_bits), deadline_(events_, [this] {
+    : memory_(model.physical_bits, used_lock_), deadline_(events_, [this] {
           ended_ = "deadline";
           scheduler_->stop();
       }) {
@@ -193,7 +201,7 @@ Board::Board(const cpu::Model& model, const Program& program)
     add_processors(model, program.cpus);
     if (program.pic) add_pic();
     place(program);
-    deadline_.arm_at_ns(program.ticks << events_.shift());
+    deadline_.arm_at_ns((program.ticks << events_.shift()) * (g_threads ? 100 : 1));
 }
 
 void Board::add_processors(const cpu::Model& model, unsigned count) {
@@ -209,8 +217,12 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
         config.index = n;
         config.processors = count;
         config.start_halted = n != 0;
-        cpus_.push_back(
-            std::make_unique<cpu::Cpu>(model, config, memory_, io_, *lapics_[n], events_));
+        LocalApicPort* lapic = lapics_[n].get();
+        if (g_threads) {
+            locked_lapics_.push_back(std::make_unique<platform::LockedApic>(*lapic, lock_));
+            lapic = locked_lapics_[n].get();
+        }
+        cpus_.push_back(std::make_unique<cpu::Cpu>(model, config, memory_, io_, *lapic, events_));
         if (model.features.has(cpu::Feature::k_vmx))
             vts_.push_back(std::make_unique<vt::vmx::Vmx>(model, nullptr));
         else if (model.features.has(cpu::Feature::k_svm))
@@ -223,7 +235,7 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
         }
         processors.push_back(cpus_[n].get());
     }
-    scheduler_.emplace(events_, processors);
+    scheduler_.emplace(events_, processors, platform::Scheduler::kDefaultQuantum, used_lock_);
     for (unsigned n = 0; n < count; ++n) {
         pins_.push_back(std::make_unique<LatePins>());
         pins_[n]->target = &scheduler_->pins(n);
@@ -344,6 +356,10 @@ int main(int argc, char** argv) {
     if (verbose) ++at;
     if (argc > at && std::strcmp(argv[at], "--jit") == 0) {
         g_translate = true;
+        ++at;
+    }
+    if (argc > at && std::strcmp(argv[at], "--threads") == 0) {
+        g_threads = true;
         ++at;
     }
     for (; at + 1 < argc; at += 2) {

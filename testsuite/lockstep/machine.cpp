@@ -162,8 +162,9 @@ CpuState start_state(Kind kind, u8 cpl) {
 }  // namespace
 
 struct Machine::Parts {
+    MachineLock lock;  // nobody else runs: only what is decoded, emitted and done differs
     std::unique_ptr<memory::Ram> ram = std::move(*memory::Ram::create(kRamBytes));
-    memory::PhysicalMemory memory;
+    memory::PhysicalMemory memory{40, Machine::threads ? &lock : nullptr};
     memory::IoBus io;
     Apic apic;
     Clock clock;

@@ -41,6 +41,8 @@ public:
     static cpu::Model model(cpu::Vendor vendor);
     static cpu::Mode mode(Kind kind);
     // RAM before a sequence has put its own into it: descriptors, tables, handlers.
+    // Machines made from here on work as with thread=multi, one processor each.
+    static inline bool threads = false;
     static std::vector<u8> system_memory();
 
 private:

@@ -162,6 +162,7 @@ int usage() {
     std::fprintf(
         stderr,
         "usage: lockstep [--count N] [--seed S] [--first N] [--row NAME|integer|vector] [--show]\n"
+        "                [--threads]                as with thread=multi\n"
         "                [--engines NAME,NAME...]   the first one is the reference\n"
         "engines:");
     for (const std::string& name : engine_names()) std::fprintf(stderr, " %s", name.c_str());
@@ -174,6 +175,10 @@ bool parse(int argc, char** argv, Options& o) {
         const std::string arg = argv[n];
         if (arg == "--show") {
             o.show = true;
+            continue;
+        }
+        if (arg == "--threads") {
+            Machine::threads = true;
             continue;
         }
         if (++n == argc) return false;

@@ -21,7 +21,15 @@ u32 Emitter::point(Point p) {
 // The instructions so far are done. The jump is taken when it is time to look up.
 Emitter::Jump Emitter::count_ticks(unsigned n) {
     sub(sized(state(&cpu_.translated.ticks_left), 3), n);
-    return jump_if(kLessOrEqual);
+    if (!cpu_.threads) return jump_if(kLessOrEqual);
+    // Another thread wants something: the count is this one's alone to change.
+    const Jump late = skip_if(kLessOrEqual);
+    cmp(sized(state(&cpu_.kicked), 0), 0);
+    const Jump on = skip_if(kEqual);
+    land(late);
+    const Jump event = jump();
+    land(on);
+    return event;
 }
 
 void Emitter::interpret_if(unsigned condition) {

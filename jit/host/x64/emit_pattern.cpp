@@ -15,9 +15,10 @@ bool Emitter::emit_pattern(Value first, Value end) {
     const bool leaving = op(end - 1).code == Code::jump_to;  // the block's last instruction
     const Value last = static_cast<Value>(end - (leaving ? 1 : 0));
     if (first >= last) return false;
-    if (!match_memory_operation(first, last) && !match_exchange_add(first, last) &&
-        !match_compare_exchange(first, last) && !match_compare_exchange_register(first, last) &&
-        !match_bit_test(first, last) && !match_loop(first, last))
+    if (!match_memory_operation(first, last) && !match_exchange(first, last) &&
+        !match_exchange_add(first, last) && !match_compare_exchange(first, last) &&
+        !match_compare_exchange_register(first, last) && !match_bit_test(first, last) &&
+        !match_loop(first, last))
         return false;
     if (leaving) {
         scratch_[0] = scratch_[1] = kNoValue;
@@ -63,6 +64,11 @@ bool Emitter::match_memory_operation(Value first, Value end) {
     if (!carry && !logic && o.code != Code::add && o.code != Code::sub) return false;
     if (o.a != s.at[1] || op(s.at[3]).b != v || !o.writes) return false;
     if (op(o.b).code != Code::get && op(o.b).code != Code::constant) return false;
+    // With other processors at work, the result in memory may be another's when it is looked at
+    // again: flags are stored at once.
+    const bool needed = needed_after(v), step = !(o.writes & cpu::kCcCf);
+    const bool store_now = needed && (carry || cpu_.threads);
+    if (store_now && step) resolve_to_memory();
     for (Value w = first; w < end; ++w)
         if (op(w).code == Code::get || op(w).code == Code::constant) emit(w);
     now_ = s.at[1];
@@ -83,14 +89,14 @@ bool Emitter::match_memory_operation(Value first, Value end) {
         else
             mov(r12, sized(gpr_home(l.n >> 3), 3));
     }
-    const bool needed = needed_after(v), step = !(o.writes & cpu::kCcCf);
     FlagRecipe r;
     begin_recipe(v, r);
+    if (rmw.n && cpu_.threads) lock();
     if (constant)
         operate(o.code, to, static_cast<u32>(extended(l.imm, o.size)), step);
     else
         operate(o.code, to, sized_reg(source, o.size));
-    if (needed && !carry) {
+    if (needed && !store_now) {
         if (!logic) r.b = keep(o.b, o.size, slot_a() + 1);
         mov(sized_reg(r12, o.size), to);
         store_slot(slot_a(), r12);
@@ -99,8 +105,36 @@ bool Emitter::match_memory_operation(Value first, Value end) {
     const Cc exact = logic  ? cpu::kCcAll & ~cpu::kCcAf
                      : step ? cpu::kCcAll & ~cpu::kCcCf
                             : Cc{cpu::kCcAll};
+    if (store_now && step) {
+        store_step_flags();
+        return true;
+    }
     set_recipe(r, v, exact);
-    if (needed && carry && !store_host_flags()) not_native();
+    if (store_now && !store_host_flags()) not_native();
+    return true;
+}
+
+// XCHG [m], r while other processors are at work: the host's, which locks as well.
+bool Emitter::match_exchange(Value first, Value end) {
+    const Shape s(ir_, first, end);
+    if (!cpu_.threads || !s.is(ir_, {Code::address, Code::rmw, Code::put, Code::commit}))
+        return false;
+    const Op &rmw = op(s.at[1]), &put = op(s.at[2]), &commit = op(s.at[3]);
+    const Op& source = op(commit.b);
+    if (!rmw.n || put.a != s.at[1] || source.code != Code::get || source.n != put.n || put.n & 7)
+        return false;
+    const unsigned guest = put.n >> 3;
+    now_ = s.at[1];
+    for (Value v = first; v < s.at[1]; ++v) emit(v);
+    const Address to = sized(checked(rmw.a, 1u << rmw.size, true), rmw.size);
+    before_write(guest);
+    if (host_of(guest) >= 0) {
+        xchg(to, sized_reg(Reg64(host_of(guest)), rmw.size));
+        return true;
+    }
+    mov(r12, sized(gpr_home(guest), 3));
+    xchg(to, sized_reg(r12, rmw.size));
+    mov(sized(gpr_home(guest), 3), r12);
     return true;
 }
 

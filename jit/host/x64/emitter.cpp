@@ -186,6 +186,9 @@ void Emitter::emit(Value v) {
         case Code::offset: emit_offset(v); break;
         case Code::load:
         case Code::rmw:
+            // Locked, and other processors at work: what no single host instruction does is the
+            // interpreter's (cpu/interpreter/locked.h).
+            if (o.code == Code::rmw && o.n && cpu_.threads) not_native();
             place_ = checked(o.a, 1u << o.size, o.code == Code::rmw);
             loc_[v] = {Loc::kPlace, 0, 0};
             scratch_[0] = v;

@@ -204,6 +204,7 @@ private:
     void emit_exit(u64 target);
     void emit_jump_if(ir::Value v);
     bool match_memory_operation(ir::Value first, ir::Value end);
+    bool match_exchange(ir::Value first, ir::Value end);
     bool match_exchange_add(ir::Value first, ir::Value end);
     bool match_compare_exchange(ir::Value first, ir::Value end);
     bool match_compare_exchange_register(ir::Value first, ir::Value end);
@@ -299,6 +300,7 @@ private:
     void resolve_if_count_is_zero(unsigned size);
     void emit_cold_resolve(const ColdResolve& c);
     bool store_host_flags();
+    void store_step_flags();
     void need_host_flags(cpu::Cc mask);
     bool again(const FlagRecipe& r, cpu::Cc mask);
     void load_flags_from_memory();

@@ -279,6 +279,21 @@ void Emitter::need_host_flags(Cc mask) {
     load_flags_from_memory();
 }
 
+// The host's flags but CF to those in memory, whose CF stays. Uses r11 and r12.
+void Emitter::store_step_flags() {
+    mov(r11, rax);
+    lahf();
+    seto(al);
+    and_(eax, 0xFE01);
+    movzx(r12d, word[state(&cpu_.cc)]);
+    and_(r12d, cpu::kCcCf);
+    or_(eax, r12d);
+    mov(word[state(&cpu_.cc)], ax);
+    mov(rax, r11);
+    flags_ = {Flags::kMemory, {}, false, {}, 0};
+    clobber_flags();
+}
+
 // Before leaving to code that may want the flags: puts what is in registers into the slots, and the
 // recipe's number into memory. Leaves the scratch registers' values only if all operands are
 // mapped.
@@ -307,18 +322,7 @@ void Emitter::save_flags_at_exit() {
     // later.
     if (r.keeps && !flags_.has_before && r.writes == (cpu::kCcAll & ~cpu::kCcCf) &&
         !(r.writes & ~host_flags_)) {
-        mov(r11, rax);
-        lahf();
-        seto(al);
-        and_(eax, 0xFE01);
-        movzx(r12d, word[state(&cpu_.cc)]);
-        and_(r12d, cpu::kCcCf);
-        or_(eax, r12d);
-        mov(word[state(&cpu_.cc)], ax);
-        mov(rax, r11);
-        flags_ = {Flags::kMemory, {}, false, {}, 0};
-        clobber_flags();
-        return;
+        return store_step_flags();
     }
     auto all = [&](FlagRecipe& recipe, unsigned pair) {
         save(recipe.a, 2 * pair);

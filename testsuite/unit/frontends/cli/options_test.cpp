@@ -209,6 +209,21 @@ TEST_CASE("clock") {
     CHECK(has(error({"-icount", "shift"}), "needs a value"));
 }
 
+TEST_CASE("thread=multi: what it gives up is refused") {
+    CHECK(!good({"-accel", "jit"}).threads);
+    CHECK(!good({"-accel", "jit,thread=single", "-d", "hash"}).threads);
+    CHECK(good({"-accel", "jit,thread=multi,tb-size=8,stats"}).threads);
+    const Options interp = good({"-accel", "interp,thread=multi", "-d", "int"});
+    CHECK(interp.threads);
+    CHECK(!interp.translate);
+    CHECK(has(error({"-accel", "jit,thread=many"}), "supported: single, multi"));
+    CHECK(has(error({"-accel", "jit,thread=multi", "-d", "int,hash"}), "no two runs are equal"));
+    CHECK(has(error({"-accel", "verify,thread=multi"}), "two equal runs"));
+    CHECK(has(error({"-accel", "jit,thread=multi", "-icount", "shift=2"}), "host's clock"));
+    CHECK(has(error({"-accel", "jit,thread=multi", "-trace", "vmexit", "-singlestep", "L2"}),
+              "one order of instructions"));
+}
+
 TEST_CASE("traces and symbols") {
     const Options o = good({"-trace", "vmexit,file=f,format=jsonl", "-trace", "vmstat", "-symbols",
                             "L1=xen,L2=vm,,linux", "-singlestep", "L2"});
