@@ -203,7 +203,6 @@ void Emitter::emit_binary(Value v) {
     const bool home = o.size == 3 && target >= 0 && host_of(static_cast<unsigned>(target)) < 0 &&
                       is_gpr(a, static_cast<unsigned>(target));
     const bool step = flags && !(o.writes & cpu::kCcCf);  // INC and DEC keep CF
-    const Cc carry_before = host_flags_ & cpu::kCcCf;
     Destination d{r12};
     if (home) {
         before_write(static_cast<unsigned>(target));
@@ -239,7 +238,10 @@ void Emitter::emit_binary(Value v) {
     }
     const bool store = needed && carry && r.result.kind == Source::kNone;
     if (store) r.a = r.b = {};
-    set_recipe(r, v, step ? (cpu::kCcAll & ~cpu::kCcCf) | carry_before : exact_flags(o.code));
+    // INC and DEC leave the host's CF as it was, which making room for the result may have changed.
+    set_recipe(
+        r, v,
+        step ? (cpu::kCcAll & ~cpu::kCcCf) | (host_flags_ & cpu::kCcCf) : exact_flags(o.code));
     if (store && !store_host_flags()) not_native();
 }
 
