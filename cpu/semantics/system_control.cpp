@@ -69,8 +69,11 @@ Step write_dr(Cpu& cpu, u8 n, u64 value) {
 
 Step invpcid_by_address(Cpu& cpu, u64 pcid, u64 linear) {
     if (sign_extend(linear, 48) != linear) return cpu.raise_gp(0);
-    cpu.mmu.flush(
-        {.asid = cpu.asid, .pcid = static_cast<u16>(pcid), .va = linear, .keep_global = true});
+    cpu.mmu.flush({.asid = cpu.asid,
+                   .pcid = static_cast<u16>(pcid),
+                   .va = linear,
+                   .keep_global = true,
+                   .linear_only = true});
     return Step::kEnd;
 }
 
@@ -151,10 +154,13 @@ Step invpcid(Cpu& cpu, const Insn& i) {
     switch (type) {
         case 0: return invpcid_by_address(cpu, pcid, linear);
         case 1:
-            cpu.mmu.flush({.asid = cpu.asid, .pcid = static_cast<u16>(pcid), .keep_global = true});
+            cpu.mmu.flush({.asid = cpu.asid,
+                           .pcid = static_cast<u16>(pcid),
+                           .keep_global = true,
+                           .linear_only = true});
             break;
-        case 2: cpu.mmu.flush({.asid = cpu.asid}); break;
-        default: cpu.mmu.flush({.asid = cpu.asid, .keep_global = true}); break;
+        case 2: cpu.mmu.flush({.asid = cpu.asid, .linear_only = true}); break;
+        default: cpu.mmu.flush({.asid = cpu.asid, .keep_global = true, .linear_only = true}); break;
     }
     return Step::kEnd;
 }

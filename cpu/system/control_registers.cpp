@@ -58,7 +58,7 @@ bool fixed_ok(Cpu& cpu, unsigned cr, u64 value) {
 }
 
 // Drops the current processor's translations of the running guest (or host), global ones too.
-void flush_own(Cpu& cpu) { cpu.mmu.flush({.asid = cpu.asid}); }
+void flush_own(Cpu& cpu) { cpu.mmu.flush({.asid = cpu.asid, .linear_only = true}); }
 
 bool cr0_legal(Cpu& cpu, u64 value) {
     if ((value & kCr0Pg) && !(value & kCr0Pe)) return false;
@@ -145,7 +145,7 @@ Step write_cr3(Cpu& cpu, u64 value) {
     cpu.cr3 = value;
     cpu.update_paging();
     if (!keep) {
-        memory::FlushFilter filter{.asid = cpu.asid, .keep_global = true};
+        memory::FlushFilter filter{.asid = cpu.asid, .keep_global = true, .linear_only = true};
         if (cpu.cr4 & kCr4Pcide) filter.pcid = value & 0xFFF;
         cpu.mmu.flush(filter);
     }
@@ -202,7 +202,7 @@ Step write_xcr0(Cpu& cpu, u32 index, u64 value) {
 void invalidate_page(Cpu& cpu, LinearAddr va) {
     if (cpu.long_mode() && sign_extend(va, 48) != va) return;
     // Global entries go in every PCID (SDM 3A 4.10.4.1): all PCIDs is the simple superset.
-    cpu.mmu.flush({.asid = cpu.asid, .va = va});
+    cpu.mmu.flush({.asid = cpu.asid, .va = va, .linear_only = true});
 }
 
 }  // namespace rm::cpu

@@ -15,6 +15,7 @@ namespace rm::memory {
 Mmu::Mmu(PhysicalMemory& memory, Owner& owner)
     : memory_(memory), owner_(owner), spaces_(std::make_unique<Spaces>()) {
     spaces_->current = &spaces_->pool.select(tag_);
+    spaces_->walks.set_context(tag_, context_);
     update_arrays();
     memory_.add_listener(this);
 }
@@ -33,6 +34,7 @@ void Mmu::update_arrays() {
 
 void Mmu::set_context(const PagingContext& context, const SpaceTag& tag) {
     context_ = context;
+    spaces_->walks.set_context(tag, context);
     if (tag == tag_) return;
     tag_ = tag;
     spaces_->current = &spaces_->pool.select(tag);
@@ -94,12 +96,15 @@ bool Mmu::touch_code(LinearAddr va) {
 
 void Mmu::flush(const FlushFilter& filter) {
     stack_.forget();
+    const auto matches = [&](const SpaceTag& tag) {
+        if (filter.asid && *filter.asid != tag.asid) return false;
+        if (filter.pcid && *filter.pcid != tag.pcid) return false;
+        if (filter.second_stage && *filter.second_stage != tag.second_stage) return false;
+        return !filter.guest_only || tag.asid != 0 || tag.second_stage != 0;
+    };
+    spaces_->walks.invalidate(matches, filter.linear_only);
     spaces_->pool.for_each([&](TlbSpaces::Space& space) {
-        const SpaceTag& tag = space.tag;
-        if (filter.asid && *filter.asid != tag.asid) return;
-        if (filter.pcid && *filter.pcid != tag.pcid) return;
-        if (filter.second_stage && *filter.second_stage != tag.second_stage) return;
-        if (filter.guest_only && tag.asid == 0 && tag.second_stage == 0) return;
+        if (!matches(space.tag)) return;
         for (auto& array : space.arrays) {
             if (!array) continue;
             if (filter.va)
@@ -200,7 +205,7 @@ bool Mmu::resolve(LinearAddr va, Access access, PrivClass priv, Place& place) {
         fault_.access = access;
         return false;
     }
-    const auto t = walk(memory_, context_, va, access, priv);
+    const auto t = walk(memory_, context_, va, access, priv, &spaces_->walks.caches);
     if (!t) {
         fault_ = t.error();
         return false;

@@ -32,6 +32,8 @@ struct FlushFilter {  // every set member must match; an empty filter matches al
     std::optional<LinearAddr> va;  // only the page (of any size) holding va
     bool keep_global = false;
     bool guest_only = false;  // only arrays with asid != 0 or second_stage != 0
+    // Guest-physical mappings stay, as by a guest's own instructions and by INVVPID.
+    bool linear_only = false;
 };
 
 class Mmu final : public PhysicalListener {

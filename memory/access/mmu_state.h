@@ -1,6 +1,7 @@
 // What an Mmu keeps besides the pointers its inline hit path uses. Internal to memory/access.
 #pragma once
 #include "memory/access/mmu.h"
+#include "memory/access/walk_state.h"
 #include "memory/tlb/tlb_spaces.h"
 
 namespace rm::memory {
@@ -18,6 +19,7 @@ struct Mmu::Spaces {
 
     TlbSpaces pool;
     TlbSpaces::Space* current = nullptr;
+    WalkState walks;
     Special special[kSpecialSlots];
     alignas(64) u8 fetched[kPageSize];  // instruction bytes read from a device page or a hole
 

@@ -3,6 +3,9 @@
 // collected, and the entries remembered so that A and D can be set once the access is allowed.
 // Source: SDM 3A 4.3-4.5, 4.8.
 #pragma once
+#include <cstring>
+
+#include "memory/paging/table_cache.h"
 #include "memory/paging/table_formats.h"
 
 namespace rm::memory::paging {
@@ -17,6 +20,7 @@ struct Path {
     };
     Entry entries[4];
     unsigned count = 0;
+    unsigned level = 0;                     // of the last entry
     u64 rights = kEntryWrite | kEntryUser;  // ANDed over the levels
     bool no_execute = false;                // ORed
     unsigned shift = 12;                    // page size
@@ -34,19 +38,63 @@ inline u64 load_entry(PhysicalMemory& memory, PhysAddr at, unsigned size, bool c
     return memory.load(at, size);
 }
 
-// locate(address, machine&) -> bool turns an entry's address into a machine address; false ends the
-// walk with kSecondStage, the locator knowing why.
+inline u64 load_entry(const u8* at, unsigned size) {
+    u64 value = 0;
+    std::memcpy(&value, at, size == 4 ? 4 : 8);
+    return value;
+}
+
+inline TableCache::Table root_table(const Format& format, PhysAddr address) {
+    return {.level = format.levels, .address = address, .rights = kEntryWrite | kEntryUser};
+}
+
+// The lowest table for va that the cache knows, or null.
+inline const TableCache::Table* cached_table(StageTables& tables, const Format& format, u64 va) {
+    for (unsigned level = 1; level <= TableCache::kLevels && level < format.levels; ++level)
+        if (const auto* t = tables.find(va, level, format.rules[level].shift)) return t;
+    return nullptr;
+}
+
+// Keeps the table of the path's leaf, after a walk whose access was allowed and whose A bits are
+// set.
+inline void remember_table(StageTables& tables, PhysicalMemory& memory, const Format& format,
+                           u64 va, const Path& path) {
+    if (path.count < 2 || path.level > TableCache::kLevels) return;
+    TableCache::Table t = root_table(format, path.leaf().address & kPageMask);
+    t.level = path.level;
+    t.machine = path.leaf().machine & kPageMask;
+    for (unsigned i = 0; i + 1 < path.count; ++i) {
+        t.rights &= path.entries[i].value;
+        t.no_execute |= format.nx && (path.entries[i].value & kEntryNoExecute);
+    }
+    tables.insert(memory, va, format.rules[path.level].shift, t);
+}
+
+// Starts at `start`. locate(address, machine&) -> bool turns an entry's address into a machine
+// address; false ends the walk with kSecondStage, the locator knowing why.
 template <class Locate>
-inline Outcome descend(PhysicalMemory& memory, const Format& format, PhysAddr table, u64 va,
-                       bool commit, Locate&& locate, Path& path) {
-    for (unsigned level = format.levels;; --level) {
+inline Outcome descend(PhysicalMemory& memory, const Format& format, const TableCache::Table& start,
+                       u64 va, bool commit, Locate&& locate, Path& path) {
+    path.rights = start.rights;
+    path.no_execute = start.no_execute;
+    PhysAddr table = start.address;
+    const u8* host = start.host;
+    for (unsigned level = start.level;; --level) {
         const LevelRule& rule = format.rules[level - 1];
         const u64 index = (va >> rule.shift) & low_mask(format.index_bits);
         Path::Entry& entry = path.entries[path.count];
         entry.address = table + index * format.entry_size;
-        if (!locate(entry.address, entry.machine)) return Outcome::kSecondStage;
-        const u64 value = load_entry(memory, entry.machine, format.entry_size, commit);
+        u64 value;
+        if (host) {
+            entry.machine = start.machine + (entry.address - start.address);
+            value = load_entry(host + (entry.address - start.address), format.entry_size);
+            host = nullptr;
+        } else {
+            if (!locate(entry.address, entry.machine)) return Outcome::kSecondStage;
+            value = load_entry(memory, entry.machine, format.entry_size, commit);
+        }
         entry.value = value;
+        path.level = level;
         if (!(value & kEntryPresent)) return Outcome::kNotPresent;
         const bool leaf = level == 1 || (rule.can_be_leaf && (value & kEntryPageSize));
         u64 reserved = format.reserved | (leaf ? rule.leaf_reserved : rule.table_reserved);

@@ -46,25 +46,39 @@ bool set_flags(PhysicalMemory& memory, PhysAddr machine, unsigned size, u64 old,
     return !fault.raced;
 }
 
+// The levels above an EPT table that the cache knows count as read: their rights are in `start`.
+TableCache::Table ept_start(const PagingContext& context, PhysAddr gpa, StageTables& tables) {
+    for (unsigned level = 1; level <= TableCache::kLevels; ++level)
+        if (const auto* t = tables.find(gpa, level, kEptRules[level].shift)) return *t;
+    return {.level = 4,
+            .address = context.second.root & field(51, 12),
+            .rights = kEptRead | kEptWrite | kEptExecute};
+}
+
 bool walk_ept(PhysicalMemory& memory, const PagingContext& context, const SecondRequest& request,
-              SecondResult& result, WalkFault& fault) {
+              StageTables& tables, SecondResult& result, WalkFault& fault) {
     const SecondStage& stage = context.second;
     // With EPT's flags on, every access to a first-stage entry counts as a write (SDM 3C 29.3.5).
     const Access access =
         request.table && stage.ept_accessed_dirty ? Access::kWrite : request.access;
     fault.kind = WalkFault::Kind::kSecondViolation;
     fault.access = access;
-    u64 rights = kEptRead | kEptWrite | kEptExecute;
+    const TableCache::Table start = ept_start(context, request.gpa, tables);
+    u64 rights = start.rights, table_rights = rights;
     PhysAddr machines[4];
     u64 values[4];
-    PhysAddr table = stage.root & field(51, 12);
-    unsigned level = 4;
+    PhysAddr table = start.address;
+    unsigned level = start.level;
     for (;; --level) {
         const LevelRule& rule = kEptRules[level - 1];
-        const PhysAddr at = (table + ((request.gpa >> rule.shift) & 0x1FF) * 8) & context.a20_mask;
-        const u64 entry = load_entry(memory, at, 8, request.commit);
+        const u64 offset = ((request.gpa >> rule.shift) & 0x1FF) * 8;
+        const PhysAddr at = (table + offset) & context.a20_mask;
+        const u64 entry = start.host && level == start.level
+                              ? load_entry(start.host + offset, 8)
+                              : load_entry(memory, at, 8, request.commit);
         machines[level - 1] = at;
         values[level - 1] = entry;
+        table_rights = rights;
         rights &= entry;
         fault.ept_permissions = static_cast<u8>(rights);
         if (!(entry & 7)) return false;
@@ -86,11 +100,17 @@ bool walk_ept(PhysicalMemory& memory, const PagingContext& context, const Second
     result.dirty = true;
     if (stage.ept_accessed_dirty) {
         result.dirty = (values[level - 1] & kEptDirty) || (write && request.commit);
-        for (unsigned i = 4; request.commit && i >= level; --i)
+        for (unsigned i = start.level; request.commit && i >= level; --i)
             if (!set_flags(memory, machines[i - 1], 8, values[i - 1],
                            kEptAccessed | (write && i == level ? kEptDirty : 0), fault))
                 return false;
     }
+    if (level < start.level && level <= TableCache::kLevels)
+        tables.insert(memory, request.gpa, kEptRules[level].shift,
+                      {.level = level,
+                       .address = values[level] & field(51, 12),
+                       .rights = table_rights,
+                       .machine = machines[level - 1] & kPageMask});
     result.machine =
         (values[level - 1] & field(51, 12) & ~low_mask(shift)) | (request.gpa & low_mask(shift));
     result.machine &= context.a20_mask;
@@ -103,21 +123,18 @@ bool walk_ept(PhysicalMemory& memory, const PagingContext& context, const Second
 
 // Where the host's tables start: behind the PDPTE in a PAE host.
 Outcome nested_root(PhysicalMemory& memory, const PagingContext& context,
-                    const SecondRequest& request, Format& format, PhysAddr& table) {
+                    const SecondRequest& request, const Format& format, PhysAddr& table) {
     const SecondStage& stage = context.second;
     if (stage.host_long) {
-        format = format_4level(context.physical_bits, stage.host_nxe, context.page_1g);
         table = stage.root & field(51, 12);
         return Outcome::kMapped;
     }
     // A legacy host maps 4 GBytes of guest-physical space.
     if (request.gpa >> 32) return Outcome::kNotPresent;
     if (!stage.host_pae) {
-        format = format_32(context.physical_bits, stage.host_pse);
         table = stage.root & 0xFFFFF000;
         return Outcome::kMapped;
     }
-    format = format_pae(context.physical_bits, stage.host_nxe);
     const u64 at = (stage.root & 0xFFFFFFE0) + (request.gpa >> 30) * 8;
     const u64 pdpte = load_entry(memory, at & context.a20_mask, 8, request.commit);
     table = pdpte & field(51, 12);
@@ -126,8 +143,16 @@ Outcome nested_root(PhysicalMemory& memory, const PagingContext& context,
     return bad ? Outcome::kReserved : Outcome::kMapped;
 }
 
+Format nested_format(const PagingContext& context) {
+    const SecondStage& stage = context.second;
+    if (stage.host_long)
+        return format_4level(context.physical_bits, stage.host_nxe, context.page_1g);
+    return stage.host_pae ? format_pae(context.physical_bits, stage.host_nxe)
+                          : format_32(context.physical_bits, stage.host_pse);
+}
+
 bool walk_nested(PhysicalMemory& memory, const PagingContext& context, const SecondRequest& request,
-                 SecondResult& result, WalkFault& fault) {
+                 StageTables& tables, SecondResult& result, WalkFault& fault) {
     // The nested walk is always a user access, and for first-stage entries a write (APM2 15.25.5).
     const Access access = request.table ? Access::kWrite : request.access;
     const bool write = access == Access::kWrite;
@@ -135,13 +160,16 @@ bool walk_nested(PhysicalMemory& memory, const PagingContext& context, const Sec
     fault.access = access;
     fault.error_code = kPfUser | (write ? kPfWrite : 0);
 
-    Format format;
-    PhysAddr table;
+    const Format format = nested_format(context);
+    const TableCache::Table* cached = cached_table(tables, format, request.gpa);
+    PhysAddr table = 0;
     Path path;
-    Outcome outcome = nested_root(memory, context, request, format, table);
+    Outcome outcome =
+        cached ? Outcome::kMapped : nested_root(memory, context, request, format, table);
     if (outcome == Outcome::kMapped)
         outcome = descend(
-            memory, format, table, request.gpa, request.commit,
+            memory, format, cached ? *cached : root_table(format, table), request.gpa,
+            request.commit,
             [&](PhysAddr address, PhysAddr& machine) {
                 machine = address & context.a20_mask;
                 return true;
@@ -162,6 +190,7 @@ bool walk_nested(PhysicalMemory& memory, const PagingContext& context, const Sec
             if (!set_flags(memory, path.entries[i].machine, format.entry_size,
                            path.entries[i].value, missing_flags(path, i, write), fault))
                 return false;
+        remember_table(tables, memory, format, request.gpa, path);
     }
     result.machine = path.address & context.a20_mask;
     result.readable = path.user();
@@ -175,7 +204,8 @@ bool walk_nested(PhysicalMemory& memory, const PagingContext& context, const Sec
 }  // namespace
 
 bool translate_second(PhysicalMemory& memory, const PagingContext& context,
-                      const SecondRequest& request, SecondResult& result, WalkFault& fault) {
+                      const SecondRequest& request, StageTables& tables, SecondResult& result,
+                      WalkFault& fault) {
     if (context.second.kind == SecondStage::Kind::kNone) {
         result.machine = request.gpa & context.a20_mask;
         return true;
@@ -183,8 +213,8 @@ bool translate_second(PhysicalMemory& memory, const PagingContext& context,
     fault.guest_physical = request.gpa;
     fault.walk_access = request.table;
     return context.second.kind == SecondStage::Kind::kEpt
-               ? walk_ept(memory, context, request, result, fault)
-               : walk_nested(memory, context, request, result, fault);
+               ? walk_ept(memory, context, request, tables, result, fault)
+               : walk_nested(memory, context, request, tables, result, fault);
 }
 
 }  // namespace rm::memory::paging

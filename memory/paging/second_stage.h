@@ -2,7 +2,7 @@
 // tables. Internal to memory/paging; others call walk_second().
 // Source: SDM 3C 29.3 (EPT), APM2 15.25 (nested paging).
 #pragma once
-#include "memory/paging/walker.h"
+#include "memory/paging/table_cache.h"
 
 namespace rm::memory::paging {
 
@@ -24,6 +24,7 @@ struct SecondRequest {
 
 // False: `fault` is filled except for its linear address.
 bool translate_second(PhysicalMemory& memory, const PagingContext& context,
-                      const SecondRequest& request, SecondResult& result, WalkFault& fault);
+                      const SecondRequest& request, StageTables& tables, SecondResult& result,
+                      WalkFault& fault);
 
 }  // namespace rm::memory::paging

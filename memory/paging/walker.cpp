@@ -33,8 +33,14 @@ Rights first_stage_rights(const PagingContext& context, const Path& path, PrivCl
 
 class Walk {
 public:
-    Walk(PhysicalMemory& memory, const PagingContext& context, Access access, bool commit)
-        : memory_(memory), context_(context), access_(access), commit_(commit) {}
+    Walk(PhysicalMemory& memory, const PagingContext& context, StageTables& first,
+         StageTables& second, Access access, bool commit)
+        : memory_(memory),
+          context_(context),
+          first_(first),
+          second_(second),
+          access_(access),
+          commit_(commit) {}
 
     bool run(LinearAddr va, PrivClass priv, Translation& out);
     WalkFault fault;
@@ -50,6 +56,7 @@ private:
 
     PhysicalMemory& memory_;
     const PagingContext& context_;
+    StageTables &first_, &second_;
     const Access access_;
     const bool commit_;
 };
@@ -68,7 +75,7 @@ inline bool Walk::locate(PhysAddr address, PhysAddr& machine, Access access) {
         return true;
     }
     SecondResult at;
-    if (!translate_second(memory_, context_, {address, access, true, commit_}, at, fault))
+    if (!translate_second(memory_, context_, {address, access, true, commit_}, second_, at, fault))
         return false;
     machine = at.machine;
     return true;
@@ -132,7 +139,8 @@ bool Walk::set_flags(const Format& format, const Path& path) {
 
 bool Walk::finish(PhysAddr gpa, const Rights& rights, Translation& out) {
     SecondResult second;
-    if (!translate_second(memory_, context_, {gpa, access_, false, commit_}, second, fault))
+    if (!translate_second(memory_, context_, {gpa, access_, false, commit_}, second_, second,
+                          fault))
         return false;
     out.machine = second.machine;
     out.guest_physical = second_active() ? gpa : second.machine;
@@ -153,11 +161,12 @@ bool Walk::run(LinearAddr va, PrivClass priv, Translation& out) {
     }
     const Format f = format();
     Path path;
+    const TableCache::Table* cached = cached_table(first_, f, va);
     PhysAddr table = 0;
-    Outcome outcome = root(va, f, table);
+    Outcome outcome = cached ? Outcome::kMapped : root(va, f, table);
     if (outcome == Outcome::kMapped)
         outcome = descend(
-            memory_, f, table, va, commit_,
+            memory_, f, cached ? *cached : root_table(f, table), va, commit_,
             [this](PhysAddr address, PhysAddr& machine) {
                 return locate(address, machine, Access::kRead);
             },
@@ -174,7 +183,10 @@ bool Walk::run(LinearAddr va, PrivClass priv, Translation& out) {
     out.dirty = (path.leaf().value & kEntryDirty) || (commit_ && access_ == Access::kWrite);
     out.global = context_.pge && (path.leaf().value & kEntryGlobal);
     out.guest_page_size = out.page_size = bit(path.shift);
-    if (finish(path.address, rights, out) && (!commit_ || set_flags(f, path))) return true;
+    if (finish(path.address, rights, out) && (!commit_ || set_flags(f, path))) {
+        if (commit_) remember_table(first_, memory_, f, va, path);
+        return true;
+    }
     fault.linear = va;
     return false;
 }
@@ -182,13 +194,20 @@ bool Walk::run(LinearAddr va, PrivClass priv, Translation& out) {
 }  // namespace
 
 std::expected<Translation, WalkFault> walk(PhysicalMemory& memory, const PagingContext& context,
-                                           LinearAddr va, Access access, PrivClass priv) {
+                                           LinearAddr va, Access access, PrivClass priv,
+                                           WalkCaches* caches) {
+    StageTables first, second;
+    if (caches && caches->first_generation) first = {caches->first, caches->first_generation};
+    if (caches && caches->second_generation) second = {caches->second, caches->second_generation};
     for (;;) {
-        Walk w(memory, context, access, true);
+        Walk w(memory, context, first, second, access, true);
         Translation t;
         if (w.run(va, priv, t)) [[likely]]
             return t;
-        if (!w.fault.raced) return std::unexpected(w.fault);
+        if (w.fault.raced) continue;
+        bool again = first.refresh();
+        if (w.fault.kind != WalkFault::Kind::kPageFault) again |= second.refresh();
+        if (!again) return std::unexpected(w.fault);
     }
 }
 
@@ -196,10 +215,12 @@ std::expected<Translation, WalkFault> walk_second(PhysicalMemory& memory,
                                                   const PagingContext& context, PhysAddr gpa,
                                                   Access access, bool walk_access) {
     SecondResult r;
+    StageTables none;
     for (;;) {
         WalkFault fault;
         fault.linear_valid = false;
-        if (translate_second(memory, context, {gpa, access, walk_access, true}, r, fault)) break;
+        if (translate_second(memory, context, {gpa, access, walk_access, true}, none, r, fault))
+            break;
         if (!fault.raced) return std::unexpected(fault);
     }
     Translation t;
@@ -215,7 +236,8 @@ std::expected<Translation, WalkFault> walk_second(PhysicalMemory& memory,
 
 std::expected<Translation, WalkFault> probe_walk(PhysicalMemory& memory,
                                                  const PagingContext& context, LinearAddr va) {
-    Walk w(memory, context, Access::kRead, false);
+    StageTables none;
+    Walk w(memory, context, none, none, Access::kRead, false);
     Translation t;
     if (w.run(va, PrivClass::kSupervisorAc, t)) return t;
     return std::unexpected(w.fault);

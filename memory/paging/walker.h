@@ -12,6 +12,8 @@ namespace rm::memory {
 
 enum class Access : u8 { kRead, kWrite, kExecute };
 
+struct WalkCaches;  // memory/paging/table_cache.h
+
 // Second stage of translation, in force while a guest runs.
 struct SecondStage {
     enum class Kind : u8 { kNone, kEpt, kNpt };
@@ -41,6 +43,7 @@ struct PagingContext {
     unsigned physical_bits = 40;
     u64 a20_mask = ~u64{0};
     SecondStage second;
+    bool operator==(const PagingContext&) const = default;
 };
 
 // Page-fault error code bits (SDM 3A 4.7).
@@ -77,9 +80,10 @@ struct Translation {
 };
 
 // Translates one linear address for one access; sets A (and D on kWrite) bits as the manual
-// demands.
+// demands. caches: those of the context, or null to read every level.
 std::expected<Translation, WalkFault> walk(PhysicalMemory& memory, const PagingContext& context,
-                                           LinearAddr va, Access access, PrivClass priv);
+                                           LinearAddr va, Access access, PrivClass priv,
+                                           WalkCaches* caches = nullptr);
 
 // The second stage alone, for a guest-physical address (e.g. PDPTE loads, posted structures).
 std::expected<Translation, WalkFault> walk_second(PhysicalMemory& memory,

@@ -49,7 +49,7 @@ constexpr unsigned kLdtr = 6, kTr = 7;
 void Vmx::switch_space(Cpu& cpu, bool to_guest) {
     const bool vpid = proc2_ & proc2::kEnableVpid;
     if (to_guest) host_signature_ = paging_signature(cpu);
-    if (!vpid) cpu.mmu.flush({.asid = 0});
+    if (!vpid) cpu.mmu.flush({.asid = 0, .linear_only = true});
 }
 
 void Vmx::load_guest(Cpu& cpu) {
@@ -107,7 +107,7 @@ void Vmx::load_guest(Cpu& cpu) {
         if (space_signature_.empty()) space_signature_.resize(0x10000);
         u16& last = space_signature_[cpu.asid];
         const u16 now = paging_signature(cpu);
-        if (last && last != now) cpu.mmu.flush({.asid = cpu.asid});
+        if (last && last != now) cpu.mmu.flush({.asid = cpu.asid, .linear_only = true});
         last = now;
     }
 }
@@ -223,7 +223,7 @@ void Vmx::load_host(Cpu& cpu) {
     cpu.vt_tsc_offset = 0;
     cpu.asid = 0;
     cpu.second_stage = {};
-    if (paging_signature(cpu) != host_signature_) cpu.mmu.flush({.asid = 0});
+    if (paging_signature(cpu) != host_signature_) cpu.mmu.flush({.asid = 0, .linear_only = true});
     if (proc2_ & proc2::kVirtualizeApicAccesses) cpu.mmu.set_special_page(1, ~PhysAddr{0});
     update_derived(cpu);
 }

@@ -262,11 +262,13 @@ Step Vmx::invvpid(Cpu& cpu, const Insn& insn) {
     if (low >> 16 || (kind != InvvpidType::kAll && vpid == 0) || bad_address)
         return fail(cpu, insn, VmError::kInvalidInveptOperand, low);
     switch (kind) {
-        case InvvpidType::kAddress: cpu.mmu.flush({.asid = vpid, .va = linear}); break;
-        case InvvpidType::kSingle: cpu.mmu.flush({.asid = vpid}); break;
-        case InvvpidType::kAll: cpu.mmu.flush({.guest_only = true}); break;
+        case InvvpidType::kAddress:
+            cpu.mmu.flush({.asid = vpid, .va = linear, .linear_only = true});
+            break;
+        case InvvpidType::kSingle: cpu.mmu.flush({.asid = vpid, .linear_only = true}); break;
+        case InvvpidType::kAll: cpu.mmu.flush({.guest_only = true, .linear_only = true}); break;
         case InvvpidType::kSingleKeepGlobals:
-            cpu.mmu.flush({.asid = vpid, .keep_global = true});
+            cpu.mmu.flush({.asid = vpid, .keep_global = true, .linear_only = true});
             break;
     }
     return succeed(cpu, insn, low);

@@ -130,6 +130,91 @@ TEST_CASE_FIXTURE(MmuWorld,
     CHECK_FALSE(cached(0x40100000, Access::kRead));
 }
 
+// The paging-structure caches: what a flush drops of them shows when an entry above a leaf has
+// changed and a page is asked for that the TLB does not hold.
+TEST_CASE_FIXTURE(MmuWorld,
+                  "every flush of the space drops its cached tables, INVLPG of any page too") {
+    const LinearAddr beside = kVa + 0x1000;
+    const PhysAddr pde = tree.entry(kVa, 2);
+    const u64 good = get(pde);
+    struct Row {
+        FlushFilter filter;
+        bool dropped;
+    };
+    FlushFilter elsewhere{.asid = 1, .linear_only = true};
+    elsewhere.va = 0x1000;
+    const Row rows[] = {
+        {{}, true},
+        {{.asid = 1}, true},
+        {{.asid = 1, .keep_global = true, .linear_only = true}, true},
+        {elsewhere, true},
+        {{.asid = 2}, false},
+        {{.asid = 1, .pcid = 1}, false},
+        {{.second_stage = 0xA000}, false},
+        {{.guest_only = true}, true},
+    };
+    mmu.set_context(context, {1, 0, 0});
+    for (const Row& row : rows) {
+        u8 b;
+        mmu.flush_all();
+        REQUIRE(mmu.load(kVa, b));
+        set(pde, 0);
+        mmu.set_context(context, {2, 0, 0});
+        mmu.flush(row.filter);
+        mmu.set_context(context, {1, 0, 0});
+        CHECK(mmu.load(beside, b) == !row.dropped);
+        set(pde, good);
+    }
+}
+
+TEST_CASE_FIXTURE(MmuWorld, "cached tables serve no other CR3, mode or tag") {
+    u8 b;
+    REQUIRE(mmu.load(kVa, b));
+    set(tree.entry(kVa, 2), 0);
+    PagingContext other = context;
+    other.smep = true;
+    mmu.set_context(other, {});
+    CHECK_FALSE(mmu.load(kVa + 0x1000, b));
+    mmu.set_context(context, {});  // and it does not come back
+    CHECK_FALSE(mmu.load(kVa + 0x1000, b));
+    mmu.set_context(context, {0, 1, 0});
+    CHECK_FALSE(mmu.load(kVa + 0x1000, b));
+}
+
+TEST_CASE_FIXTURE(MmuWorld,
+                  "the second stage's cached tables go by INVEPT, not by the guest's own flushes") {
+    Tree ept(*this, 4, 7);
+    ept.map_range(0, 0, u64{8} << 20, 7 | 6 << 3);
+    context.second.kind = SecondStage::Kind::kEpt;
+    context.second.root = ept.root();
+    mmu.set_context(context, {1, 0, ept.root()});
+    u8 b;
+    REQUIRE(mmu.load(kVa, b));
+    const PhysAddr pde = ept.entry(tree.entry(kVa, 1), 2);
+    const u64 good = get(pde);
+    struct Row {
+        FlushFilter filter;
+        bool dropped;
+    };
+    const Row rows[] = {
+        {{.asid = 1, .linear_only = true}, false},
+        {{.guest_only = true, .linear_only = true}, false},
+        {{.second_stage = 0xA000}, false},
+        {{.second_stage = ept.root()}, true},
+        {{.guest_only = true}, true},
+        {{.asid = 1}, true},
+        {{}, true},
+    };
+    for (const Row& row : rows) {
+        REQUIRE(mmu.load(kVa, b));
+        set(pde, 0);
+        mmu.flush({.asid = 1, .linear_only = true});  // the linear mappings go in any case
+        mmu.flush(row.filter);
+        CHECK(mmu.load(kVa, b) == !row.dropped);
+        set(pde, good);
+    }
+}
+
 TEST_CASE_FIXTURE(MmuWorld, "switching tags keeps entries; contexts under one tag do not flush") {
     u8 b;
     REQUIRE(mmu.load(kVa, b));

@@ -46,21 +46,13 @@ struct MmuWorld : World {
         tree.map(kVa, 0x300000, kPwu);
         tree.map(kVa + 0x1000, 0x500000, kPwu);  // neighbours in va, not in memory
     }
-    // Would this access hit without a walk? Breaks the entry for a moment: only a hit succeeds.
+    // Would this access hit without a walk?
     bool cached(LinearAddr va, Access access) {
-        const PhysAddr at = tree.entry(va, 4);
-        const u64 good = get(at);
-        set(at, 0);
         u8 byte = 0;
-        bool hit = false;
-        if (access == Access::kRead) hit = mmu.load(va, byte);
-        if (access == Access::kExecute) hit = mmu.fetch_hit(va) != nullptr;
-        if (access == Access::kWrite) {
-            u64 n = 1;
-            hit = mmu.span(va, Access::kWrite, &n) != nullptr;
-        }
-        set(at, good);
-        return hit;
+        u8* host = nullptr;
+        if (access == Access::kRead) return mmu.load_hit(va, byte);
+        if (access == Access::kExecute) return mmu.fetch_hit(va) != nullptr;
+        return mmu.rmw_hit(va, host, byte);
     }
 };
 
