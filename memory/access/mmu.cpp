@@ -12,6 +12,14 @@
 
 namespace rm::memory {
 
+namespace {
+
+unsigned array_for(Access access, PrivClass priv) {
+    return access == Access::kExecute ? code_array(priv) : data_array(priv);
+}
+
+}  // namespace
+
 Mmu::Mmu(PhysicalMemory& memory, Owner& owner)
     : memory_(memory), owner_(owner), spaces_(std::make_unique<Spaces>()) {
     spaces_->current = &spaces_->pool.select(tag_);
@@ -23,12 +31,12 @@ Mmu::Mmu(PhysicalMemory& memory, Owner& owner)
 Mmu::~Mmu() { memory_.remove_listener(this); }
 
 void Mmu::update_arrays() {
-    for (unsigned i = 0; i < kPrivClasses; ++i) {
+    for (unsigned i = 0; i < kTlbArrays; ++i) {
         TlbArray* array = spaces_->current->arrays[i].get();
         arrays_[i] = array ? array->entries() : TlbSpaces::never_hits();
     }
-    data_ = arrays_[static_cast<unsigned>(data_class_)];
-    code_ = arrays_[static_cast<unsigned>(code_class_)];
+    data_ = arrays_[data_array(data_class_)];
+    code_ = arrays_[code_array(code_class_)];
     stack_.forget();
 }
 
@@ -43,16 +51,16 @@ void Mmu::set_context(const PagingContext& context, const SpaceTag& tag) {
 
 void Mmu::set_code_class(PrivClass priv) {
     code_class_ = priv;
-    code_ = arrays_[static_cast<unsigned>(priv)];
+    code_ = arrays_[code_array(priv)];
 }
 
 u64 Mmu::code_epoch() const {
-    const TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(code_class_)].get();
+    const TlbArray* array = spaces_->current->arrays[code_array(code_class_)].get();
     return array ? array->code_epoch() : 0;
 }
 
 void Mmu::remember_code(LinearAddr va) {
-    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(code_class_)].get();
+    TlbArray* array = spaces_->current->arrays[code_array(code_class_)].get();
     if (array) array->remember_code(va);
 }
 
@@ -65,7 +73,7 @@ bool Mmu::use_as_stack(LinearAddr va) {
 }
 
 bool Mmu::withheld_for_code(LinearAddr va) const {
-    const TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(data_class_)].get();
+    const TlbArray* array = spaces_->current->arrays[data_array(data_class_)].get();
     if (!array) return false;
     const TlbSide& side = array->side(va);
     constexpr u8 kWritable = TlbSide::kInUse | TlbSide::kWriteOk;
@@ -75,7 +83,7 @@ bool Mmu::withheld_for_code(LinearAddr va) const {
 
 u8* Mmu::place_beside_code(LinearAddr va, unsigned size, PhysAddr& machine) {
     if (((va ^ (va + size - 1)) & kPageMask) || !withheld_for_code(va)) return nullptr;
-    TlbArray& array = *spaces_->current->arrays[static_cast<unsigned>(data_class_)];
+    TlbArray& array = *spaces_->current->arrays[data_array(data_class_)];
     machine = array.side(va).machine | (va & ~kPageMask);
     return reinterpret_cast<u8*>(va + array.entry(va).addend);
 }
@@ -159,23 +167,27 @@ void Mmu::refill(LinearAddr va, const Translation& t, Access access, PrivClass p
     const bool write_ok = ram && t.writable && t.dirty;
     TlbEntry entry;
     entry.addend = reinterpret_cast<u64>(view.read_host) - page;
-    if (t.readable) entry.read = page;
-    if (t.executable) entry.exec = page;
-    if (write_ok && !has_code) entry.write = page;
+    if (access == Access::kExecute) {
+        entry.exec = page;
+    } else {
+        if (t.readable) entry.read = page;
+        if (write_ok && !has_code) entry.write = page;
+    }
     TlbSide side;
     side.page = page;
     side.machine = frame;
     side.page_shift = static_cast<u8>(std::countr_zero(t.guest_page_size));
     side.flags = (t.global ? TlbSide::kGlobal : 0) | (write_ok ? TlbSide::kWriteOk : 0);
-    const bool fresh = !spaces_->current->arrays[static_cast<unsigned>(priv)];
-    spaces_->current->array(priv).insert(entry, side);
+    const unsigned number = array_for(access, priv);
+    const bool fresh = !spaces_->current->arrays[number];
+    spaces_->current->array(number).insert(entry, side);
     if (fresh) update_arrays();
 }
 
 // TLB or walk. False: fault() is set.
 bool Mmu::resolve(LinearAddr va, Access access, PrivClass priv, Place& place) {
     const LinearAddr page = va & kPageMask;
-    TlbArray* array = spaces_->current->arrays[static_cast<unsigned>(priv)].get();
+    TlbArray* array = spaces_->current->arrays[array_for(access, priv)].get();
     if (array) {
         TlbEntry& e = array->entry(va);
         const TlbSide& side = array->side(va);

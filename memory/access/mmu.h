@@ -71,7 +71,7 @@ public:
     void set_data_class(PrivClass priv) {  // class used by load/store/rmw below
         data_class_ = priv;
         stack_.forget();
-        data_ = arrays_[static_cast<unsigned>(priv)];
+        data_ = arrays_[data_array(priv)];
     }
     PrivClass data_class() const { return data_class_; }
     // For translated code: where the current arrays' addresses are, and a number that changes
@@ -237,7 +237,7 @@ private:
 
     PhysicalMemory& memory_;
     Owner& owner_;
-    TlbEntry* arrays_[kPrivClasses] = {};  // of the current tag
+    TlbEntry* arrays_[kTlbArrays] = {};  // of the current tag
     PrivClass data_class_ = PrivClass::kSupervisor;
     PrivClass code_class_ = PrivClass::kSupervisor;
     PagingContext context_;
@@ -246,7 +246,7 @@ private:
     struct Spaces;
     std::unique_ptr<Spaces> spaces_;
     // Last, near the state of translated code (jit/host/x64/thunks.h, from_r13()).
-    TlbEntry* data_ = nullptr;  // = arrays_[data_class_]
+    TlbEntry* data_ = nullptr;  // = arrays_[data_array(data_class_)]
     StackPage stack_;           // of data_
     TlbEntry* code_ = nullptr;
 };

@@ -1,6 +1,8 @@
 // The soft TLB's layout: the contract between the interpreter, the translator and the refill code.
-// One array per (address-space tag, privilege class); an entry holds the whole way from a guest
-// virtual page to a host pointer with all permissions intersected (docs/architecture.md § TLB).
+// Two arrays per (address-space tag, privilege class), for data and for code (a kernel's code and
+// its data often are at the same place in different 16 MiB); an entry holds the whole way from a
+// guest virtual page to a host pointer with all permissions intersected (docs/architecture.md §
+// TLB).
 //
 // Hit test for an access of `size` bytes at va, kind k:
 //     entry = array[(va >> 12) & (kTlbEntries - 1)];  entry.k == ((va + size - 1) & kPageMask)
@@ -46,6 +48,11 @@ enum class PrivClass : u8 {
     kSupervisorAc = 2,  // CPL < 3 with EFLAGS.AC set: SMAP suspended for explicit accesses
 };
 inline constexpr unsigned kPrivClasses = 3;
+
+// The arrays of a space by number.
+constexpr unsigned data_array(PrivClass priv) { return static_cast<unsigned>(priv); }
+constexpr unsigned code_array(PrivClass priv) { return kPrivClasses + static_cast<unsigned>(priv); }
+inline constexpr unsigned kTlbArrays = 2 * kPrivClasses;
 
 // Whose translations an array holds. VPID/ASID 0 is the host's.
 struct SpaceTag {

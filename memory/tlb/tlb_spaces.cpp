@@ -97,8 +97,8 @@ void TlbArray::drop_machine(u64 machine) {
     new_epoch();
 }
 
-TlbArray& TlbSpaces::Space::array(PrivClass priv) {
-    auto& array = arrays[static_cast<unsigned>(priv)];
+TlbArray& TlbSpaces::Space::array(unsigned number) {
+    auto& array = arrays[number];
     if (!array) array = std::make_unique<TlbArray>();
     return *array;
 }

@@ -1,9 +1,9 @@
-// The soft TLB's storage: a pool of arrays keyed by address-space tag and privilege class, with
-// what invalidation needs kept beside each array, out of the way of the hit path. Costs: selecting
-// a known tag compares at most kMaxSpaces tags; flushing an array is proportional to the slots
-// filled since its last flush; dropping one page is one slot, unless it lies where the array holds
-// pieces of large pages. Arrays are 32 KiB + side table and are allocated on first fill. Source for
-// what has to go when: SDM 3A 4.10.4, SDM 3C 29.4.3, APM2 5.5 and 15.16.
+// The soft TLB's storage: a pool of arrays keyed by address-space tag, use and privilege class,
+// with what invalidation needs kept beside each array, out of the way of the hit path. Costs:
+// selecting a known tag compares at most kMaxSpaces tags; flushing an array is proportional to the
+// slots filled since its last flush; dropping one page is one slot, unless it lies where the array
+// holds pieces of large pages. Arrays are 128 KiB + side table and are allocated on first fill.
+// Source for what has to go when: SDM 3A 4.10.4, SDM 3C 29.4.3, APM2 5.5 and 15.16.
 #pragma once
 #include <array>
 #include <bitset>
@@ -73,9 +73,9 @@ public:
         SpaceTag tag;
         bool used = false;
         u64 last_use = 0;
-        std::unique_ptr<TlbArray> arrays[kPrivClasses];
+        std::unique_ptr<TlbArray> arrays[kTlbArrays];
 
-        TlbArray& array(PrivClass priv);
+        TlbArray& array(unsigned number);
     };
 
     // The space of `tag`; the least recently selected one gives way (its entries are dropped).

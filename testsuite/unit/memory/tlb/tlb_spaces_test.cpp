@@ -83,14 +83,14 @@ TEST_CASE("the least recently selected tag gives way") {
     TlbSpaces pool;
     const auto tag = [](unsigned i) { return SpaceTag{static_cast<u16>(i), 0, 0}; };
     for (unsigned i = 0; i < TlbSpaces::kMaxSpaces; ++i)
-        fill(pool.select(tag(i)).array(PrivClass::kUser), 0x1000);
+        fill(pool.select(tag(i)).array(data_array(PrivClass::kUser)), 0x1000);
     TlbSpaces::Space& zero = pool.select(tag(0));
-    CHECK(hits(zero.array(PrivClass::kUser), 0x1000));
+    CHECK(hits(zero.array(data_array(PrivClass::kUser)), 0x1000));
     TlbSpaces::Space& fresh = pool.select(tag(100));  // takes tag 1's place
-    CHECK_FALSE(hits(fresh.array(PrivClass::kUser), 0x1000));
+    CHECK_FALSE(hits(fresh.array(data_array(PrivClass::kUser)), 0x1000));
     CHECK(&pool.select(tag(0)) == &zero);
-    CHECK(hits(pool.select(tag(2)).array(PrivClass::kUser), 0x1000));
-    CHECK_FALSE(hits(pool.select(tag(1)).array(PrivClass::kUser), 0x1000));
+    CHECK(hits(pool.select(tag(2)).array(data_array(PrivClass::kUser)), 0x1000));
+    CHECK_FALSE(hits(pool.select(tag(1)).array(data_array(PrivClass::kUser)), 0x1000));
     // Every member of the tag counts.
     CHECK(&pool.select({5, 0, 0}) != &pool.select({5, 1, 0}));
     CHECK(&pool.select({5, 0, 0}) != &pool.select({5, 0, 0x1000}));
