@@ -3,10 +3,7 @@
 #include "frontends/trace/run_hash.h"
 
 #include <openssl/evp.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "base/assert.h"
@@ -32,11 +29,13 @@ enum Tag : u8 {
 constexpr std::size_t kBufferBytes = 64 * 1024;
 
 bool all_zero(const u8* page) {
-    u64 words[kPageSize / 8];
-    std::memcpy(words, page, kPageSize);
-    u64 all = 0;
-    for (const u64 w : words) all |= w;
-    return all == 0;
+    for (const u8* at = page; at < page + kPageSize; at += 64) {
+        u64 words[8], all = 0;
+        std::memcpy(words, at, sizeof words);
+        for (const u64 w : words) all |= w;
+        if (all) return false;
+    }
+    return true;
 }
 
 }  // namespace
@@ -166,21 +165,11 @@ void RunHash::add_processor(unsigned vcpu, u64 tick, const cpu::CpuState& s) {
 }
 
 void RunHash::add_ram(const memory::Ram& ram) {
-    // Pages the guest never touched are holes of the memfd; reading them would allocate them.
-    for (u64 at = 0; at < ram.size();) {
-        u64 end = ram.size();
-        const off_t data = ::lseek(ram.fd(), static_cast<off_t>(at), SEEK_DATA);
-        if (data < 0 && errno == ENXIO) return;  // only holes are left
-        if (data >= 0) {
-            at = align_down(static_cast<u64>(data), kPageSize);
-            const off_t hole = ::lseek(ram.fd(), data, SEEK_HOLE);
-            if (hole > data) end = std::min(end, align_up(static_cast<u64>(hole), kPageSize));
-        }
-        for (; at < end; at += kPageSize) {
-            if (all_zero(ram.host() + at)) continue;
-            impl_->put_all(static_cast<u8>(kTagPage), at / kPageSize);
-            impl_->bytes(ram.host() + at, kPageSize);
-        }
+    // Reading a page that the guest never touched maps the host's page of zeros.
+    for (u64 at = 0; at < ram.size(); at += kPageSize) {
+        if (all_zero(ram.host() + at)) continue;
+        impl_->put_all(static_cast<u8>(kTagPage), at / kPageSize);
+        impl_->bytes(ram.host() + at, kPageSize);
     }
 }
 

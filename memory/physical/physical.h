@@ -1,4 +1,4 @@
-// Physical memory as processors and DMA see it: guest RAM (one memfd), ROM, shadow RAM, MMIO
+// Physical memory as processors and DMA see it: guest RAM, ROM, shadow RAM, MMIO
 // windows and holes, found by 4 KiB page.
 // Owns: the address map, and the per-frame "holds decoded code" marks used to notice
 // self-modifying code. Assumes: region borders are page-aligned, except MMIO windows smaller than a
@@ -24,8 +24,9 @@ public:
     virtual void mmio_write(u64 offset, unsigned size, u64 value) = 0;
 };
 
-// Guest RAM in one memfd. Host address h of guest RAM byte i is host() + i. RAM is mapped into the
-// physical address space by PhysicalMemory::map_ram (the PC splits it around the 4 GiB hole).
+// Guest RAM, one piece of host memory. Host address h of guest RAM byte i is host() + i. RAM is
+// mapped into the physical address space by PhysicalMemory::map_ram (the PC splits it around the 4
+// GiB hole).
 class Ram {
 public:
     static Result<std::unique_ptr<Ram>> create(u64 bytes);
@@ -34,13 +35,11 @@ public:
     Ram& operator=(const Ram&) = delete;
     u8* host() const { return host_; }
     u64 size() const { return size_; }
-    int fd() const { return fd_; }
 
 private:
     Ram() = default;
     u8* host_ = nullptr;
     u64 size_ = 0;
-    int fd_ = -1;
 };
 
 // What one 4 KiB page of physical address space is. Null host pointers go to `window`; a null

@@ -1,6 +1,7 @@
-// Guest RAM: one shared memfd mapping, so that a translator or another process can map it again.
+// Guest RAM: one private anonymous mapping. A page fault costs the host a third less there than in
+// a memfd, and a run touches a hundred thousand pages. Not in huge pages: clearing those is dearer
+// than the faults on hosts that are virtual machines themselves and give free memory back.
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -18,17 +19,12 @@ Result<std::unique_ptr<Ram>> Ram::create(u64 bytes) {
     if (!bytes || bytes % kPageSize)
         return fail("guest RAM of %llu bytes: the size must be a multiple of 4096 and not zero",
                     static_cast<unsigned long long>(bytes));
-    std::unique_ptr<Ram> ram(new Ram);
-    ram->fd_ = ::memfd_create("ringminus-ram", MFD_CLOEXEC);
-    if (ram->fd_ < 0) return fail("guest RAM: memfd_create failed: %s", std::strerror(errno));
-    if (::ftruncate(ram->fd_, static_cast<off_t>(bytes)) != 0)
-        return fail("guest RAM of %llu MiB cannot be reserved: %s; try a smaller -m",
-                    static_cast<unsigned long long>(bytes >> 20), std::strerror(errno));
-    void* at =
-        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ram->fd_, 0);
+    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
         return fail("guest RAM of %llu MiB cannot be mapped: %s; try a smaller -m",
                     static_cast<unsigned long long>(bytes >> 20), std::strerror(errno));
+    std::unique_ptr<Ram> ram(new Ram);
     ram->host_ = static_cast<u8*>(at);
     ram->size_ = bytes;
 #ifdef __SANITIZE_THREAD__
@@ -38,9 +34,6 @@ Result<std::unique_ptr<Ram>> Ram::create(u64 bytes) {
     return ram;
 }
 
-Ram::~Ram() {
-    if (host_) ::munmap(host_, size_);
-    if (fd_ >= 0) ::close(fd_);
-}
+Ram::~Ram() { ::munmap(host_, size_); }
 
 }  // namespace rm::memory
