@@ -12,6 +12,8 @@ namespace rm::cpu {
 
 namespace {
 
+static_assert(BlockCache::kMaxInsns <= 8 * sizeof(Block::loose), "a bit for each instruction");
+
 // A block reaches into so many lines behind that of its first byte.
 constexpr unsigned kLinesBack = (BlockCache::kMaxInsns * 15 + 62) / 64;
 

@@ -46,7 +46,7 @@ struct Point {
         u64 target;  // rip
         u8* jump;    // the jump to patch; null: the guard of a block (Translation::guard)
         cpu::Block* linked;
-        u32 stub;           // behind the jump: what it leads to unlinked
+        u32 unlinked;       // where the jump leads then, in bytes behind it
         u32 next_incoming;  // the next point that is linked to the same block, kNone at the end
     };
 

@@ -296,7 +296,7 @@ void Translator::unlink_incoming(Translation& t) {
 
 void Translator::unlink(u32 number) {
     Point::Exit& exit = points_[number].exit;
-    set_jump(exit.jump, exit.jump + 5 + exit.stub);
+    set_jump(exit.jump, exit.jump + 5 + exit.unlinked);
     exit.linked = nullptr;
 }
 
@@ -466,6 +466,7 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
 
 // The jump has been made and counted: the fetch comes next.
 const void* Translator::enter_page(u32 number) {
+    const PartClock::In part(clock_, Part::kDispatching);
     const u64 rip = points_[number].exit.target;
     if (!cpu_.mmu.fetch_hit(rip) && !touch_code(rip)) return nullptr;
     update_salt();

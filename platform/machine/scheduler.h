@@ -34,7 +34,7 @@ public:
     static constexpr u64 kDefaultQuantum = 20'000;   // ticks; 80 us at 4 ns per tick
     static constexpr u64 kPollTicks = u64{1} << 18;  // longest stretch without a look at the host
     static constexpr unsigned kPollIdleJumps = 64;   // the same, counted in skipped idle periods
-    static constexpr unsigned kMaxProcessors = 8;
+    static constexpr unsigned kMaxProcessors = MachineLock::kMaxSeats;
 
     enum class Reason : u8 {
         kStopRequested,  // stop(), or the flag given to run()

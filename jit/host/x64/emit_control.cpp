@@ -117,7 +117,7 @@ void Emitter::emit_cold_exit(const ColdExit& c) {
     land(c.unlinked);
     Point::Exit& exit = context_.points[c.number].exit;
     exit.jump = address(c.unlinked.end) - 5;
-    exit.stub = position() - c.unlinked.end;
+    exit.unlinked = position() - c.unlinked.end;
     leave_by(c.number);
 }
 

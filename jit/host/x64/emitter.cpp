@@ -92,7 +92,9 @@ void Emitter::run(cpu::Block& block, FlagsDeadAt flags_dead_at, void* memory, st
     start(memory, bytes);
     start_block(block, flags_dead_at);
     analyse();
-    page_uses_.find(ir_, block.checks == cpu::Block::Checks::kGrouped);
+    // A processor with a thread of its own may wait for the lock between two accesses, and the
+    // page's permission may go meanwhile: each access looks by itself then.
+    page_uses_.find(ir_, block.checks == cpu::Block::Checks::kGrouped && !cpu_.threads);
     starts_.assign(block_->count, 0);
     if (block_->host2) emit_second_page_guard();
     const std::size_t n = ir_.ops.size();

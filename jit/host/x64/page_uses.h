@@ -2,7 +2,7 @@
 // all: accesses by the same base (and index) value plus different constants, as a stack frame's or
 // a structure's fields. The first of such a group checks the bytes of all of them and keeps the
 // page's addend; the later ones use it. Nothing between them may take the mapping or its permission
-// away: a call of the interpreter ends every group.
+// away: a call of the interpreter ends every group, and with thread=multi there are none.
 // A group that lies across a page border fails its check although its accesses are good; the
 // runtime counts that and has the block translated without groups (Translator::touch).
 #pragma once

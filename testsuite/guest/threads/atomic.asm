@@ -34,10 +34,7 @@
 
 main:
     ENTER_LONG
-    mov edi, DATA
-    mov ecx, 0x3000 / 8
-    xor eax, eax
-    rep stosq
+    CLEAR DATA, 0x3000
     mov dword [LEFT], 4 * ROUNDS
     mov ecx, 4
     call processors_start

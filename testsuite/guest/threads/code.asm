@@ -32,10 +32,7 @@
 
 main:
     ENTER_LONG
-    mov edi, DATA
-    mov ecx, 0x1000 / 8
-    xor eax, eax
-    rep stosq
+    CLEAR DATA, 0x1000
     mov byte [CODE], 0xB8               ; MOV EAX, imm32; RET
     mov byte [CODE + 5], 0xC3
     mov qword [WHERE], CODE

@@ -23,10 +23,7 @@
 
 main:
     ENTER_LONG
-    mov edi, DATA
-    mov ecx, 0x1000 / 8
-    xor eax, eax
-    rep stosq
+    CLEAR DATA, 0x1000
     GATE 0x50, on_interrupt
     GATE 0x51, on_interrupt             ; the answers: one vector would merge them
     GATE 0x52, on_interrupt
@@ -36,15 +33,7 @@ main:
     call processors_start
     mov r15d, 1
 .round:
-    mov ebx, 1
-.send:                                  ; 50H to each of the others
-    mov eax, ebx
-    shl eax, 24
-    mov [APIC + 0x310], eax
-    mov dword [APIC + 0x300], 0x50
-    inc ebx
-    cmp ebx, 4
-    jb .send
+    call tell_others
     ; each of them answers: halted until all three have
     mov edx, r15d
     imul edx, edx, 3
@@ -64,15 +53,7 @@ main:
     jne .round
     ; NMIs while they spin
     mov dword [WORK], 1
-    mov ebx, 1
-.wake:
-    mov eax, ebx
-    shl eax, 24
-    mov [APIC + 0x310], eax
-    mov dword [APIC + 0x300], 0x50
-    inc ebx
-    cmp ebx, 4
-    jb .wake
+    call tell_others
     mov r15d, 1
 .nmi:
     mov dword [APIC + 0x300], 0xC4400  ; to all but this one
@@ -86,6 +67,18 @@ main:
     cmp r15d, 500
     jne .nmi
     PASS
+
+tell_others:                            ; 50H to each
+    mov ebx, 1
+.next:
+    mov eax, ebx
+    shl eax, 24
+    mov [APIC + 0x310], eax
+    mov dword [APIC + 0x300], 0x50
+    inc ebx
+    cmp ebx, 4
+    jb .next
+    ret
 
 processor_main:
     mov r13d, edi
