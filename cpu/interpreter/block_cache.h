@@ -40,6 +40,12 @@ struct Block {
     // Translator: how memory accesses are checked: together and by the stack page, one by one, or
     // without the stack page.
     enum class Checks : u8 { kGrouped, kSingle, kPlain } checks = Checks::kGrouped;
+    // Translator, by bit n: instruction n accesses memory at odd addresses; on ever other pages.
+    u32 misaligned = 0, roams = 0;
+    // Translator: how often events have interrupted it, until it is translated with sites for its
+    // accesses (jit/host/x64/sites.h): first for a trial.
+    u8 samples = 0, trials = 0;
+    enum class Sites : u8 { kNo, kTried, kYes } sites = Sites::kNo;
     i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
     // Bit n: a store has changed nothing but the immediate of instruction n. Further ones change
     // its Insn::imm and nothing else, so a translation has to look there whenever it runs. wide:

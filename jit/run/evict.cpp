@@ -33,6 +33,7 @@ void Translator::evict(unsigned arena) {
         ++statistics_.evicted;
     }
     unlink_exits(arena);
+    cpu_.mmu.forget_sites();  // some are the arena's
     for (auto& target : cpu_.translated.targets)
         if (code_->holds(arena, target.code)) target = no_target();
     for (const u32 recipe : a.resolvers) resolvers_[recipe] = generic_resolver_;
@@ -72,6 +73,7 @@ void Translator::flushed() {
         code_->use(n);
         points_.use(n);
     }
+    cpu_.mmu.forget_sites();
     std::fill_n(resolvers_.get(), std::min(recipes_.size(), kMaxRecipes), generic_resolver_);
     // Lazy flags must not name recipes that are gone.
     recipes_.clear();

@@ -5,6 +5,7 @@
 
 #include "base/types.h"
 #include "jit/cache/code_memory.h"
+#include "memory/tlb/access_sites.h"
 
 namespace rm::cpu {
 struct Block;
@@ -52,8 +53,11 @@ struct Point {
 
     Kind kind = kExit;
     bool write = false;
-    bool stack = false;       // kAccess: the check is against the stack page
-    bool aligned = false;     // kAccess: ... and for an aligned access only
+    bool stack = false;    // kAccess: the check is against the stack page
+    bool aligned = false;  // kAccess: ... and for an aligned access only
+    // kAccess: the site (jit/host/x64/sites.h) that the check is by, a memory::PageSite or another.
+    const memory::PageSite* site = nullptr;
+    bool must_align = false;  // kAccess: else it faults
     bool group = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
     u16 size = 0;             // kAccess: bytes, of all accesses that its check is for
     bool cross_page = false;  // kExit: the target is on another page

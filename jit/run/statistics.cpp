@@ -49,6 +49,7 @@ std::string Statistics::text(unsigned processor) const {
     count(out, "blocks translated", blocks);
     count(out, "  guest instructions in them", instructions);
     share(out, "  of these interpreted", interpreted_instructions, instructions);
+    count(out, "  optimised ones", optimised);
     count(out, "  bytes of host code", code_bytes);
     count(out, "  tries that met an unknown form", retries);
     count(out, "blocks left to the interpreter", untranslatable);
@@ -62,6 +63,9 @@ std::string Statistics::text(unsigned processor) const {
     count(out, "stores made beside code", stores_beside_code);
     rate(out, "TLB refills for data", touches, in_translated_code);
     rate(out, "TLB refills for code", code_touches, in_translated_code);
+    rate(out, "sites filled", sites_filled, in_translated_code);
+    count(out, "  forgotten", sites_forgotten);
+    count(out, "  found to roam", roaming);
     rate(out, "entries from the run loop", entries, in_translated_code);
     count(out, "direct links made", links);
     rate(out, "indirect targets not in the table", target_misses, in_translated_code);

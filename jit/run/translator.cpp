@@ -87,7 +87,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     : cpu_(cpu),
       options_(options),
       code_(std::move(code)),
-      emitter_({cpu, thunks_, recipes_, points_}),
+      emitter_({cpu, thunks_, recipes_, points_, *code_}),
       clock_(options.times) {
     const x64::Callbacks callbacks{
         [](Cpu* c, u32 point) { return self(c).touch(point); },
@@ -111,12 +111,16 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
     cpu.translated.engine = this;
 }
 
-Statistics Translator::statistics() const {
+Statistics Translator::statistics() {
     Statistics s = statistics_;
     s.retired = cpu_.retired();
     s.overwrites = cpu_.blocks->overwrites;
     s.overwritten_blocks = cpu_.blocks->dropped_blocks;
     s.loosened = cpu_.blocks->loosened;
+    for (unsigned a = 0; a < CodeMemory::kArenas; ++a)
+        for (const Point& p : points_.of(a))
+            if (p.kind == Point::kAccess && p.site) s.sites_filled += p.site->changes;
+    s.sites_forgotten = cpu_.mmu.sites().forgotten;
     s.seconds = clock_.seconds();
     return s;
 }
@@ -163,19 +167,22 @@ bool Translator::flags_dead_at(Block& from, u64 rip) {
 // One try. False: the form of another instruction has to be interpreted.
 bool Translator::emit(Block& block, std::size_t& bytes) {
     const u32 points = points_.end();
+    const std::size_t data = code_->data_mark();
     ir::Block& code = emitter_.code();
     code.ops.clear();
     build_ir(code, {block.insns, block.count}, context_of(block), {interpret_, block.count});
     const auto dead = [&](u64 rip) { return flags_dead_at(block, rip); };
     try {
-        emitter_.run(block, dead, code_->next(), kMaxBlockBytes);
+        emitter_.run(block, dead, options_.trial, code_->next(), kMaxBlockBytes);
     } catch (const x64::NotNative& e) {
         interpret_[e.insn] = true;
         points_.cut(points);
+        code_->cut_data(data);
         return false;
     } catch (const Xbyak::Error&) {  // a register that the form cannot name
         interpret_[emitter_.insn()] = true;
         points_.cut(points);
+        code_->cut_data(data);
         return false;
     }
     bytes = emitter_.getSize();
@@ -199,6 +206,8 @@ Translator::Translation* Translator::translate(Block& block) {
         block.runs = kNeverHot;
         return nullptr;
     }
+    if (options_.samples == 0 && block.sites == Block::Sites::kNo)
+        block.sites = Block::Sites::kTried;
     make_room();
     for (unsigned n = 0; n < block.count; ++n)
         interpret_[n] = cpu_.threads && cpu::orders_threads(block.insns[n]);
@@ -221,6 +230,7 @@ Translator::Translation* Translator::translate(Block& block) {
     t.block = &block;
     t.code = code_->next() + code_->executable_delta();
     t.bytes = static_cast<u32>(bytes);
+    t.trial = emitter_.trial();
     t.first_point = first_point;
     t.points = points_.end() - first_point;
     code_->take(bytes);
@@ -432,12 +442,54 @@ const void* Translator::touch(u32 number) {
         check_more_simply(p, va);
         return done;
     }
+    const bool passes = !p.aligned || !(va & (p.size - 1u));
+    if (!passes && p.must_align) return nullptr;  // it faults, before anything of the page counts
     const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
     update_salt();  // the walk may have found the page elsewhere
-    const bool passes = !p.aligned || !(va & (p.size - 1u));
+    if (p.site && site_missed(p)) return nullptr;
     if (good && passes && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
     check_more_simply(p, va);
     return nullptr;
+}
+
+// Tier 3: events come at no particular code, so what they interrupt again and again runs often.
+void Translator::sample(Block& block) {
+    if (block.sites != Block::Sites::kNo || !block.translation || block.mode.cpl() != 3 ||
+        ++block.samples < options_.samples)
+        return;
+    block.sites = Block::Sites::kTried;
+    ++statistics_.optimised;
+    dropped(block);
+}
+
+// An access by a site has missed. True: too many of its block's do; it goes on trial again.
+bool Translator::site_missed(const Point& p) {
+    constexpr u64 kQuick = 4096 * memory::PageSite::kTold;  // ticks; a miss costs some hundred
+    if (cpu_.mmu.sites().count == memory::SiteLog::kMost) cpu_.mmu.forget_sites();
+    Translation* t = of(*p.block);
+    if (!t || p.site->changes % memory::PageSite::kTold || !p.site->changes) return false;
+    const bool quick = cpu_.tick_base - t->told_at < kQuick >> p.block->trials;
+    t->told_at = cpu_.tick_base;
+    if (!quick || p.block->sites != Block::Sites::kYes) return false;
+    p.block->sites = Block::Sites::kTried;
+    dropped(*p.block);
+    return true;
+}
+
+// Before a block that may have been on trial: is it over?
+void Translator::judge(Block& block) {
+    const Translation* t = of(block);
+    if (block.sites != Block::Sites::kTried || !t || !t->trial || static_cast<i64>(*t->trial) >= 0)
+        return;
+    for (u32 n = t->first_point; n < t->first_point + t->points; ++n) {
+        const Point& p = points_[n];
+        if (p.kind != Point::kAccess || !p.site || p.site->changes * 64 <= options_.trial) continue;
+        block.roams |= u32{1} << p.insn;
+        ++statistics_.roaming;
+    }
+    block.sites = Block::Sites::kYes;
+    if (block.trials < kMostTrials) ++block.trials;
+    dropped(block);
 }
 
 // After an access that missed: was it only the way it is checked? Then the block is translated
@@ -447,7 +499,7 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
     constexpr u64 kQuick = 4096;  // ticks
     constexpr u8 kOften = 16;
     Translation* t = of(*p.block);
-    if (!t || !(p.stack || p.group)) return;
+    if (!t || !(p.stack || p.group || p.site)) return;
     if ((va ^ (va + p.size - 1)) & kPageMask) {
         if (!p.group) return;
         if (cpu_.tick_base - t->crossed_at > kQuick) t->crossings = 0;
@@ -455,7 +507,12 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
         if (++t->crossings < kOften) return;
         p.block->checks = Checks::kSingle;
     } else if (p.aligned && (va & (p.size - 1u))) {
-        p.block->checks = Checks::kPlain;
+        if (p.site)
+            p.block->misaligned |= u32{1} << p.insn;
+        else
+            p.block->checks = Checks::kPlain;
+    } else if (p.site && !p.group) {
+        return;
     } else if (cpu_.mmu.withheld_for_code(va)) {
         p.block->checks = p.stack ? Checks::kPlain : Checks::kSingle;
     } else {
@@ -581,14 +638,20 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
             case Point::kIndirect:
                 cpu.rip = cpu.translated.spill[1];
                 ++statistics_.event_exits;
+                sample(*p.block);
                 return true;
             case Point::kExit: cpu.rip = p.exit.target; break;
-            case Point::kAgain: cpu.rip = p.block->rip; return true;
+            case Point::kAgain:
+                cpu.rip = p.block->rip;
+                judge(*p.block);
+                return true;
             case Point::kCall: return true;
         }
         if (cpu.tick_base >= cpu.translated.stop_at || (cpu.threads && cpu.kicked)) {
             ++statistics_.event_exits;
-            return leave();
+            const bool left = leave();
+            sample(*p.block);
+            return left;
         }
         // Nothing comes before the fetch now. A fault or a device is the run loop's.
         if (!cpu.mmu.fetch_hit(cpu.rip) && !touch_code(cpu.rip)) return leave();

@@ -26,6 +26,10 @@ namespace rm::jit {
 struct Options {
     std::size_t code_bytes = std::size_t{64} << 20;
     unsigned hot = 16;  // interpreted runs before a block is translated; 1: at once, always
+    // Events that interrupt a block before it is translated with sites, 0: at once; and runs of
+    // their trial.
+    unsigned samples = 16;
+    unsigned trial = 1024;
     std::FILE* perf_map = nullptr;  // gets a line per block, as perf reads /tmp/perf-PID.map
     bool times = false;             // Statistics::seconds is wanted
 };
@@ -42,7 +46,7 @@ public:
     void dropped(cpu::Block& block) override;
     void flushed() override;
 
-    Statistics statistics() const;
+    Statistics statistics();
 
 private:
     struct Translation {
@@ -55,6 +59,8 @@ private:
         u8* guard = nullptr;  // how jumps from other pages enter it, made for the first of them
         u64 crossed_at = 0;   // tick of the last group check that failed by a page border ...
         u8 crossings = 0;     // ... and how many have in quick succession
+        const u64* trial = nullptr;  // Emitter::trial()
+        u64 told_at = 0;             // tick of the last PageSite::kTold misses of a site
     };
 
     // What lies in an arena of the code memory. Arenas are filled in turn; when all are full, the
@@ -93,6 +99,9 @@ private:
     u32 enter(const Translation& t);
     bool interpret(u32 point);
     const void* touch(u32 point);
+    void sample(cpu::Block& block);
+    void judge(cpu::Block& block);
+    bool site_missed(const Point& p);
     void check_more_simply(const Point& p, LinearAddr va);
     const void* enter_page(u32 point);
     u32 find_target(u64 rip, u32 point);
@@ -112,6 +121,7 @@ private:
     static constexpr std::size_t kMaxRecipes = 1 << 16;
     static constexpr std::size_t kMaxBlockBytes = 32 << 10;
     static constexpr u32 kMaxBlockPoints = 4096;
+    static constexpr u8 kMostTrials = 6;
     std::unique_ptr<const void*[]> resolvers_;  // Thunks::resolvers
     const void* generic_resolver_ = nullptr;
     Points points_;

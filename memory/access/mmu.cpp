@@ -37,7 +37,24 @@ void Mmu::update_arrays() {
     }
     data_ = arrays_[data_array(data_class_)];
     code_ = arrays_[code_array(code_class_)];
-    stack_.forget();
+    data_changed();
+}
+
+void Mmu::sites_of_data() {
+    forget_sites();
+    sites_array_ = spaces_->current->arrays[data_array(data_class_)].get();
+    sites_from_ = data_;
+}
+
+void Mmu::forget_sites() {
+    if (!sites_.count) return;
+    sites_.forget_all();
+    std::fill_n(sites_array_->held(), kTlbEntries, 0);
+}
+
+// Copies of entries that the array no longer has.
+void Mmu::forget_lost(TlbArray& array) {
+    array.take_lost([this](u32 first) { sites_.forget_from(first); });
 }
 
 void Mmu::set_context(const PagingContext& context, const SpaceTag& tag) {
@@ -46,6 +63,8 @@ void Mmu::set_context(const PagingContext& context, const SpaceTag& tag) {
     if (tag == tag_) return;
     tag_ = tag;
     spaces_->current = &spaces_->pool.select(tag);
+    for (auto& array : spaces_->current->arrays)
+        if (array) forget_lost(*array);  // it was another tag's
     update_arrays();
 }
 
@@ -119,6 +138,7 @@ void Mmu::flush(const FlushFilter& filter) {
                 array->flush_page(*filter.va, filter.keep_global);
             else
                 array->flush(filter.keep_global);
+            forget_lost(*array);
         }
     });
 }
@@ -131,7 +151,10 @@ void Mmu::set_special_page(unsigned slot, PhysAddr page) {
     s.watched = s.active;
     s.filled = false;
     stack_.forget();
-    spaces_->pool.for_each_array([&](TlbArray& array) { array.drop_machine(s.active); });
+    spaces_->pool.for_each_array([&](TlbArray& array) {
+        array.drop_machine(s.active);
+        forget_lost(array);
+    });
 }
 
 void Mmu::map_changed() { flush_all(); }
@@ -142,7 +165,10 @@ void Mmu::code_written(PhysAddr addr, std::span<const u8> bytes) {
 
 void Mmu::code_marked(PhysAddr frame) {
     stack_.forget();
-    spaces_->pool.for_each_array([&](TlbArray& array) { array.drop_writes(frame); });
+    spaces_->pool.for_each_array([&](TlbArray& array) {
+        array.drop_writes(frame);
+        forget_lost(array);
+    });
 }
 
 // Fills the slot of va from a successful walk, and `place` for the access that asked.
@@ -180,7 +206,11 @@ void Mmu::refill(LinearAddr va, const Translation& t, Access access, PrivClass p
     side.flags = (t.global ? TlbSide::kGlobal : 0) | (write_ok ? TlbSide::kWriteOk : 0);
     const unsigned number = array_for(access, priv);
     const bool fresh = !spaces_->current->arrays[number];
-    spaces_->current->array(number).insert(entry, side);
+    TlbArray& array = spaces_->current->array(number);
+    array.insert(entry, side);
+    forget_lost(array);
+    // The stack page may have given way.
+    if (TlbArray::slot_of(stack_.page) == TlbArray::slot_of(page)) stack_.forget();
     if (fresh) update_arrays();
 }
 

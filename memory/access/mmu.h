@@ -12,6 +12,7 @@
 
 #include "memory/paging/walker.h"
 #include "memory/physical/physical.h"
+#include "memory/tlb/access_sites.h"
 #include "memory/tlb/tlb.h"
 
 namespace rm::memory {
@@ -35,6 +36,8 @@ struct FlushFilter {  // every set member must match; an empty filter matches al
     // Guest-physical mappings stay, as by a guest's own instructions and by INVVPID.
     bool linear_only = false;
 };
+
+class TlbArray;
 
 class Mmu final : public PhysicalListener {
 public:
@@ -70,8 +73,8 @@ public:
     const SpaceTag& tag() const { return tag_; }
     void set_data_class(PrivClass priv) {  // class used by load/store/rmw below
         data_class_ = priv;
-        stack_.forget();
         data_ = arrays_[data_array(priv)];
+        data_changed();
     }
     PrivClass data_class() const { return data_class_; }
     // For translated code: where the current arrays' addresses are, and a number that changes
@@ -91,6 +94,9 @@ public:
     const StackPage* stack_page() const { return &stack_; }
     // Makes the page of va the stack page, if the TLB holds it for writing.
     [[nodiscard]] bool use_as_stack(LinearAddr va);
+    // While the data class is kUser, they are of its array.
+    const SiteLog& sites() const { return sites_; }
+    void forget_sites();
     // Is the write tag of va's page withheld only because of decoded code?
     bool withheld_for_code(LinearAddr va) const;
     // touch() for a fetch of the byte at va. A device page is refused untouched.
@@ -234,6 +240,13 @@ private:
     template <class Fn>
     bool each_part(const Parts& parts, LinearAddr va, unsigned size, Fn&& fn);
     void update_arrays();
+    void data_changed() {
+        stack_.forget();
+        if (data_class_ == PrivClass::kUser && data_ != sites_from_) [[unlikely]]
+            sites_of_data();
+    }
+    void sites_of_data();
+    void forget_lost(TlbArray& array);
 
     PhysicalMemory& memory_;
     Owner& owner_;
@@ -245,6 +258,9 @@ private:
     WalkFault fault_;
     struct Spaces;
     std::unique_ptr<Spaces> spaces_;
+    SiteLog sites_;
+    TlbArray* sites_array_ = nullptr;
+    const TlbEntry* sites_from_ = nullptr;  // its entries; or TlbSpaces::never_hits()
     // Last, near the state of translated code (jit/host/x64/thunks.h, from_r13()).
     TlbEntry* data_ = nullptr;  // = arrays_[data_array(data_class_)]
     StackPage stack_;           // of data_

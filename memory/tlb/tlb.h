@@ -15,6 +15,8 @@
 namespace rm::memory {
 
 inline constexpr unsigned kTlbEntries = 4096;
+// From an array to what TlbArray::held() gives.
+inline constexpr unsigned kTlbHeldAt = kTlbEntries * 32;
 inline constexpr u64 kTlbNoTag = 1;  // not page-aligned: equals no access
 
 struct TlbEntry {
@@ -23,7 +25,7 @@ struct TlbEntry {
     u64 exec = kTlbNoTag;
     u64 addend = 0;  // host address - guest virtual address
 };
-static_assert(sizeof(TlbEntry) == 32);
+static_assert(sizeof(TlbEntry) * kTlbEntries == kTlbHeldAt);
 
 // The page of the last accesses by the stack pointer, for translated code: plain memory that the
 // current data class may write at va + addend. An access of [first, end) hits if first > before and

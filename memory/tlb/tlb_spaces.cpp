@@ -16,6 +16,10 @@ void TlbArray::insert(const TlbEntry& entry, TlbSide side) {
     // The page has moved without an invalidation: what was remembered of it is stale now.
     const bool moved = entry.exec != kTlbNoTag && entries_[slot].exec == entry.exec &&
                        entries_[slot].addend != entry.addend;
+    const TlbEntry& old = entries_[slot];
+    const auto kept = [](u64 before, u64 now) { return before == kTlbNoTag || before == now; };
+    if (old.addend != entry.addend || !kept(old.read, entry.read) || !kept(old.write, entry.write))
+        lose(slot);
     entries_[slot] = entry;
     if (moved) [[unlikely]]
         new_epoch();
@@ -46,6 +50,7 @@ void TlbArray::remember_code(LinearAddr va) {
 
 // Leaves the slot in the log.
 void TlbArray::drop(unsigned slot) {
+    lose(slot);
     entries_[slot] = TlbEntry{};
     side_[slot].flags &= TlbSide::kLogged;
 }
@@ -88,8 +93,11 @@ void TlbArray::flush_page(LinearAddr va, bool keep_global) {
 }
 
 void TlbArray::drop_writes(u64 machine) {
-    for (unsigned i = 0; i < logged_; ++i)
-        if (side_[log_[i]].machine == machine) entries_[log_[i]].write = kTlbNoTag;
+    for (unsigned i = 0; i < logged_; ++i) {
+        if (side_[log_[i]].machine != machine) continue;
+        lose(log_[i]);
+        entries_[log_[i]].write = kTlbNoTag;
+    }
 }
 
 void TlbArray::drop_machine(u64 machine) {

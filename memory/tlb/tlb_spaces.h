@@ -8,6 +8,7 @@
 #include <array>
 #include <bitset>
 #include <memory>
+#include <vector>
 
 #include "memory/tlb/tlb.h"
 
@@ -43,6 +44,15 @@ public:
     // Changes when a page whose code somebody remembers is invalidated. Never 0.
     u64 code_epoch() const { return code_epoch_; }
     void remember_code(LinearAddr va);
+    // For each slot, the sites that have copied its entry: SiteLog::Entry::next of the first one.
+    // Translated code writes here (kTlbHeldAt).
+    u32* held() { return held_.data(); }
+    // fn(held) for entries that have gone, or allow less, since the last call.
+    template <class Fn>
+    void take_lost(Fn&& fn) {
+        for (const u32 first : lost_) fn(first);
+        lost_.clear();
+    }
 
 private:
     void drop(unsigned slot);
@@ -54,7 +64,16 @@ private:
         return static_cast<unsigned>((va >> 12) ^ (va >> 22)) % kCodeBits;
     }
 
+    void lose(unsigned slot) {
+        if (!held_[slot]) [[likely]]
+            return;
+        lost_.push_back(held_[slot]);
+        held_[slot] = 0;
+    }
+
     std::array<TlbEntry, kTlbEntries> entries_;
+    std::array<u32, kTlbEntries> held_{};  // directly behind
+    std::vector<u32> lost_;
     std::array<TlbSide, kTlbEntries> side_;
     std::array<u16, kTlbEntries> log_;
     unsigned logged_ = 0;

@@ -230,7 +230,8 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
         if (vts_.size() > n) cpus_[n]->vt = vts_[n].get();
         cpus_[n]->reset();
         if (g_translate) {
-            auto translator = jit::Translator::create(*cpus_[n], {.code_bytes = 8 << 20, .hot = 1});
+            auto translator = jit::Translator::create(
+                *cpus_[n], {.code_bytes = 8 << 20, .hot = 1, .samples = 0, .trial = 1});
             translators_.push_back(std::move(*translator));
         }
         processors.push_back(cpus_[n].get());

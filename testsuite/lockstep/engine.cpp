@@ -46,7 +46,8 @@ class Native final : public Engine {
 public:
     const char* name() const override { return "native"; }
     std::shared_ptr<void> attach(cpu::Cpu& cpu) override {
-        auto made = jit::Translator::create(cpu, {.code_bytes = 1 << 20, .hot = 1});
+        auto made = jit::Translator::create(
+            cpu, {.code_bytes = 1 << 20, .hot = 1, .samples = 0, .trial = 1});
         if (!made) {
             std::fprintf(stderr, "lockstep: %s\n", made.error().message.c_str());
             std::exit(2);

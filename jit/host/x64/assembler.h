@@ -19,6 +19,7 @@ enum Condition : u8 {
     kNotEqual = 5,
     kBelowOrEqual = 6,
     kAbove = 7,
+    kNegative = 8,
     kLessOrEqual = 14
 };
 

@@ -119,7 +119,10 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
     }
     if (use.role == PageUse::kLater) {
         check_alignment(address, alignment);
-        mov(r11, sized(page_addend(use.slot), 3));
+        if (use.slot != PageUse::kStackSlot && slot_sites_[use.slot].at)
+            load_site_addend(slot_sites_[use.slot]);
+        else
+            mov(r11, sized(page_addend(use.slot), 3));
         return host_address(address);
     }
     // What follows relies on the check of the first: the runtime must not do the store instead.
@@ -129,15 +132,19 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         use.span = static_cast<u16>(bytes);
     }
     use.stack = use.stack && block_->checks != cpu::Block::Checks::kPlain;
+    const Site site = use.stack ? Site{} : take_site(address, use, bytes, alignment);
     // A single access by the stack pointer is aligned nearly always; where not, Translator::touch()
     // has it checked in another way.
-    const bool aligned =
-        use.stack && use.role == PageUse::kAlone && std::has_single_bit(bytes) && bytes <= 8;
+    const bool aligned = site.form == Site::kPage || (use.stack && use.role == PageUse::kAlone &&
+                                                      std::has_single_bit(bytes) && bytes <= 8);
     const u32 retry = position();
     Missed missed;
     RegExp host;
-    if (address.a == kNoValue && address.b == kNoValue && address.c == kNoValue &&
-        address.size == 3 && !has_base(address)) {
+    if (site.form == Site::kFixed) {
+        missed.page = check_site(site, bytes);
+        host = RegExp(r11);
+    } else if (address.a == kNoValue && address.b == kNoValue && address.c == kNoValue &&
+               address.size == 3 && !has_base(address)) {
         host = check_constant(address.imm, bytes, write, alignment, missed.page);
     } else if (address.c != kNoValue) {
         // Too long to compute twice.
@@ -150,24 +157,33 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         host = RegExp(r11);
     } else {
         const bool together = use.first == 0 && !use.stack;
+        const bool checked_with_page = site.form == Site::kPage && alignment == bytes - 1;
         if (!together) check_alignment(address, alignment);
         load_address(r11, address, static_cast<u64>(i64{use.first}));
         if (has_base(address)) add(r11, segment_base(address));
-        if (together && alignment) {
+        if (together && alignment && !checked_with_page) {
             test(r11d, alignment);
             interpret_if(kNotEqual);
         }
-        if (use.stack)
+        if (site.at)
+            missed.page = check_site(site, bytes);
+        else if (use.stack)
             missed = check_stack(use.span, aligned);
         else
             missed.page = check_page(use.span, write);
-        if (use.role == PageUse::kFirst && use.slot != PageUse::kStackSlot)
-            mov(sized(page_addend(use.slot), 3), r11);
+        if (use.role == PageUse::kFirst && use.slot != PageUse::kStackSlot) {
+            slot_sites_[use.slot] = site;
+            if (!site.at) mov(sized(page_addend(use.slot), 3), r11);
+        }
         host = host_address(address);
     }
     const u32 number = access_point(address, use, write, retry, stored);
-    context_.points[number].aligned = aligned;
-    accesses_.push_back({missed, number, retry, use.stack ? use.span : u16{0}, aligned, x87_note_});
+    Point& p = context_.points[number];
+    p.aligned = aligned;
+    p.site = reinterpret_cast<const memory::PageSite*>(site.at);
+    p.must_align = alignment != 0;
+    accesses_.push_back(
+        {missed, number, retry, use.stack ? use.span : u16{0}, aligned, site, x87_note_});
     return host;
 }
 
@@ -230,6 +246,7 @@ RegExp Emitter::check_constant(u64 va, unsigned bytes, bool write, unsigned alig
 void Emitter::emit_cold_access(const ColdAccess& c) {
     land(c.from.page);
     land(c.from.last);
+    if (c.site.at) return emit_cold_site(c);
     if (c.stack_span && c.note == X87Note{}) {
         Jump misaligned;
         if (c.aligned && c.stack_span > 1) {

@@ -88,7 +88,8 @@ void Emitter::start_block(cpu::Block& block, FlagsDeadAt flags_dead_at) {
     now_ = 0;
 }
 
-void Emitter::run(cpu::Block& block, FlagsDeadAt flags_dead_at, void* memory, std::size_t bytes) {
+void Emitter::run(cpu::Block& block, FlagsDeadAt flags_dead_at, u64 trial_runs, void* memory,
+                  std::size_t bytes) {
     start(memory, bytes);
     start_block(block, flags_dead_at);
     analyse();
@@ -96,6 +97,8 @@ void Emitter::run(cpu::Block& block, FlagsDeadAt flags_dead_at, void* memory, st
     // page's permission may go meanwhile: each access looks by itself then.
     page_uses_.find(ir_, block.checks == cpu::Block::Checks::kGrouped && !cpu_.threads);
     starts_.assign(block_->count, 0);
+    trial_ = nullptr;
+    if (block.sites == cpu::Block::Sites::kTried) emit_trial(trial_runs);
     if (block_->host2) emit_second_page_guard();
     const std::size_t n = ir_.ops.size();
     for (std::size_t first = 0; first < n && !left_;) {

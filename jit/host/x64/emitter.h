@@ -13,8 +13,10 @@
 #include "base/function_ref.h"
 #include "cpu/cpu.h"
 #include "cpu/interpreter/block_cache.h"
+#include "jit/cache/code_memory.h"
 #include "jit/host/x64/assembler.h"
 #include "jit/host/x64/page_uses.h"
+#include "jit/host/x64/sites.h"
 #include "jit/host/x64/thunks.h"
 #include "jit/ir/ir.h"
 #include "jit/run/flag_recipe.h"
@@ -34,6 +36,7 @@ struct EmitContext {
     const Thunks& thunks;
     FlagRecipes& recipes;
     Points& points;
+    CodeMemory& memory;  // for sites
 };
 // May flags be forgotten at an exit to rip? Only if code there replaces them before it can fault.
 using FlagsDeadAt = FunctionRef<bool(u64 rip)>;
@@ -44,8 +47,11 @@ public:
     explicit Emitter(const EmitContext& context) : context_(context), cpu_(context.cpu) {}
     // Where the caller puts the code of the block to be emitted next.
     ir::Block& code() { return ir_; }
-    // Emits `block`, whose IR is in code(); throws NotNative or Xbyak::Error.
-    void run(cpu::Block& block, FlagsDeadAt flags_dead_at, void* memory, std::size_t bytes);
+    // Emits `block`, whose IR is in code(); throws NotNative or Xbyak::Error. A block whose sites
+    // are on trial counts down from trial_runs at trial(), if that is not null, and leaves below 0.
+    void run(cpu::Block& block, FlagsDeadAt flags_dead_at, u64 trial_runs, void* memory,
+             std::size_t bytes);
+    const u64* trial() const { return trial_; }
     // The guard of a block that is entered from other pages; kGuardBytes are enough.
     static constexpr std::size_t kGuardBytes = 80;
     void emit_page_guard(const cpu::Block& block, const u8* code, u32 number, void* memory,
@@ -161,6 +167,7 @@ private:
         u32 retry;
         u16 stack_span;  // of a check against the stack page; r11: the first byte's address
         bool aligned;    // it is for an aligned access only
+        Site site;
         X87Note note;
     };
 
@@ -278,6 +285,11 @@ private:
                                  Jump& missed);
     Xbyak::RegExp host_address(const ir::Op& address);
     Xbyak::RegExp page_addend(u8 slot) const;
+    Site take_site(const ir::Op& address, const PageUse& use, unsigned bytes, unsigned alignment);
+    Xbyak::Address site_member(const u8* site, int member);
+    void emit_trial(u64 runs);
+    Jump check_site(const Site& site, unsigned bytes);
+    void load_site_addend(const Site& site);
     void check_alignment(const ir::Op& address, unsigned alignment);
     void load_address_again(const ir::Op& address);
 
@@ -314,6 +326,7 @@ private:
     void emit_cold();
     void emit_cold_exit(const ColdExit& c);
     void emit_cold_access(const ColdAccess& c);
+    void emit_cold_site(const ColdAccess& c);
     Jump compare_page(u64 rip, std::size_t member, u64 value, bool load_table);
 
     const EmitContext context_;
@@ -326,6 +339,8 @@ private:
     std::vector<u8> needed_after_;
     std::vector<Loc> loc_;
     PageUses page_uses_;
+    u64* trial_ = nullptr;
+    Site slot_sites_[cpu::TranslatorState::kPageAddends];  // that hold a slot's addend, if any
     ir::Value scratch_[2] = {ir::kNoValue, ir::kNoValue};
     ir::Value spilled_[4] = {ir::kNoValue, ir::kNoValue, ir::kNoValue, ir::kNoValue};
     Xbyak::RegExp place_;

@@ -43,6 +43,12 @@ public:
         align(16);
         t.stack = getCurr();
         write_stack();
+        for (unsigned form = 0; form < Site::kForms; ++form)
+            for (const bool write : {false, true}) {
+                align(16);
+                t.sites[form][write] = getCurr();
+                write_site(static_cast<Site::Form>(form), write);
+            }
         align(16);
         t.find = getCurr();
         write_find();
@@ -219,6 +225,86 @@ private:
         ret(8);
         L(other);
         pop(rax);
+        mov(r12d, dword[rsp + 8]);
+        add(rsp, 16);
+        jmp(touch_);
+    }
+    // What is not in the TLB is `touch`'s.
+    void write_site(Site::Form form, bool write) {
+        using memory::PageSite;
+        using memory::SiteLog;
+        using memory::SpanSite;
+        Label other, full;
+        for (const Reg64& r : {rax, rcx, rdx}) push(r);
+        if (form == Site::kPage) {
+            test(r11d, 4095);
+            jnz(other);  // misaligned
+        } else if (form == Site::kSpan) {
+            mov(eax, r11d);
+            and_(eax, 4095);
+            cmp(eax, dword[r12 + offsetof(SpanSite, full_limit)]);
+            jae(other);  // on two pages
+        }
+        mov(rax, r11);
+        and_(rax, -4096);
+        mov(rcx, r11);
+        shr(rcx, 12);
+        and_(ecx, memory::kTlbEntries - 1);
+        lea(rdx, ptr[rcx * 4 + memory::kTlbHeldAt]);
+        shl(ecx, 5);
+        add(rcx, at(cpu_.mmu.data_table()));
+        add(rdx, at(cpu_.mmu.data_table()));
+        cmp(rax, qword[rcx + (write ? offsetof(memory::TlbEntry, write)
+                                    : offsetof(memory::TlbEntry, read))]);
+        jne(other);
+        inc(dword[r12 + offsetof(PageSite, changes)]);
+        test(dword[r12 + offsetof(PageSite, changes)], PageSite::kTold - 1);
+        jz(other);
+        // Into the log, and the slot's list.
+        const SiteLog& log = cpu_.mmu.sites();
+        push(rcx);
+        mov(rcx, at(&log.count));
+        cmp(rcx, static_cast<u32>(SiteLog::kMost));
+        jae(full);
+        inc(at(&log.count));
+        push(rsi);
+        mov(esi, dword[rdx]);
+        inc(ecx);
+        mov(dword[rdx], ecx);
+        shl(rcx, 4);
+        add(rcx, at(&log.filled));
+        mov(qword[rcx - 16 + offsetof(SiteLog::Entry, next)], rsi);
+        if (form == Site::kPage) {
+            mov(qword[rcx - 16 + offsetof(SiteLog::Entry, site)], r12);
+        } else {
+            lea(rsi, ptr[r12 + SiteLog::kZero]);
+            mov(qword[rcx - 16 + offsetof(SiteLog::Entry, site)], rsi);
+        }
+        pop(rsi);
+        pop(rcx);
+        mov(rcx, qword[rcx + offsetof(memory::TlbEntry, addend)]);
+        switch (form) {
+            case Site::kPage:
+                mov(qword[r12 + offsetof(PageSite, page)], rax);
+                mov(qword[r12 + offsetof(PageSite, addend)], rcx);
+                break;
+            case Site::kSpan:
+                mov(qword[r12 + offsetof(SpanSite, page)], rax);
+                mov(qword[r12 + offsetof(SpanSite, addend)], rcx);
+                mov(eax, dword[r12 + offsetof(SpanSite, full_limit)]);
+                mov(qword[r12 + offsetof(SpanSite, limit)], rax);
+                break;
+            default:
+                add(rcx, r11);
+                mov(qword[r12 + offsetof(memory::FixedSite, host)], rcx);
+                break;
+        }
+        for (const Reg64& r : {rdx, rcx, rax}) pop(r);
+        ret(8);
+        L(full);
+        pop(rcx);
+        L(other);
+        for (const Reg64& r : {rdx, rcx, rax}) pop(r);
         mov(r12d, dword[rsp + 8]);
         add(rsp, 16);
         jmp(touch_);

@@ -6,6 +6,7 @@
 
 #include "base/types.h"
 #include "cpu/cpu.h"
+#include "jit/host/x64/sites.h"
 
 namespace rm::jit::x64 {
 
@@ -42,6 +43,9 @@ struct Thunks {
     // call, r11, r12 = first and last byte, point pushed: the stack page from the TLB, and back;
     // else to touch
     const void* stack = nullptr;
+    // By form and write: call, r11 = the address as the form has it (emit_cold_site()), r12 = the
+    // site, point pushed: fills the site from the TLB, and back; else to touch
+    const void* sites[Site::kForms][2] = {};
     const void* load_vectors = nullptr;  // call: XMM registers and MXCSR from CpuState;
                                          // r12d != 0: an exception is unmasked, nothing was loaded
     const void* load_x87 = nullptr;      // call: the x87 unit from CpuState; r12d as load_vectors
