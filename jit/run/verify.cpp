@@ -1,5 +1,6 @@
 #include "jit/run/verify.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -136,8 +137,10 @@ bool Verifier::run(cpu::Cpu& cpu, cpu::Block& block) {
 void Verifier::send(cpu::Cpu& cpu) {
     VerifyChannel::Shared& s = channel_.shared();
     const u64 n = s.written.load(std::memory_order_relaxed);
-    while (n - s.read.load(std::memory_order_acquire) >= kRing)
+    while (n - s.read.load(std::memory_order_acquire) >= kRing) {
         if (s.checker_gone) std::_Exit(6);
+        ::sched_yield();
+    }
     s.ring[n % kRing] = checkpoint_of(cpu);
     s.written.store(n + 1, std::memory_order_release);
     ++agreements_;
@@ -160,6 +163,7 @@ void Verifier::check(cpu::Cpu& cpu) {
         while (s.written.load(std::memory_order_acquire) == n) {
             // Nothing for a while: has it ended (then so shall we, alone), or crashed?
             if (++waited % 1024) continue;
+            ::sched_yield();
             siginfo_t info{};
             const int sender = s.sender;
             if (!sender ||

@@ -1,8 +1,9 @@
 // Runs guest test programs (testsuite/guest/*/*.asm) on a tiny board: RAM, local APICs, processors,
 // a debug port and an exit port; no chipset, no firmware. Every model named in a program's header
 // is tried. Exit code 0: every program ended as its header says. Usage: guest_runner [-v]
-// [--jit] [--threads] PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
-// --jit: on the translator; --threads: a host thread for each processor, as -accel
+// [--jit | --verify] [--threads] PROGRAM.asm PROGRAM.bin [PROGRAM.asm PROGRAM.bin ...]
+// --jit: on the translator; --verify: on both at once, compared each time translated code
+// is left, as -accel verify; --threads: a host thread for each processor, as -accel
 // ...,thread=multi; ticks of the deadline are then 100 times as long.
 //
 // Header lines, all optional, at the head of the .asm file:
@@ -17,6 +18,9 @@
 //   ; expect: exit=0 | triple-fault | idle       how it ends; default exit=0
 //   ; expect: output="TEXT"         what port E9H got, with \n for a newline
 //   ; expect: rax=0x5 mem[0x28000]=0x1234        final state of processor 0; mem reads 4 bytes
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +31,7 @@
 
 #include "cpu/cpu.h"
 #include "jit/run/translator.h"
+#include "jit/run/verify.h"
 #include "platform/interrupt/coprocessor_error.h"
 #include "platform/interrupt/local_apic.h"
 #include "platform/interrupt/locked_apic.h"
@@ -41,6 +46,7 @@ namespace {
 
 bool g_translate = false;  // --jit
 bool g_threads = false;    // --threads
+bool g_verify = false;     // --verify
 
 constexpr u64 kRamBytes = u64{64} << 20;
 constexpr u32 kMultibootLoaded = 0x2BADB002;
@@ -139,9 +145,15 @@ public:
     void startup_ipi(u8 vector) override { target->startup_ipi(vector); }
 };
 
+// Which half of a verified run a board is; no channel: it runs alone.
+struct VerifyRole {
+    jit::VerifyChannel* channel = nullptr;
+    jit::Verifier::Role role = jit::Verifier::Role::kSender;
+};
+
 class Board final : memory::PortWindow {
 public:
-    Board(const cpu::Model& model, const Program& program);
+    Board(const cpu::Model& model, const Program& program, VerifyRole verify);
     std::string run();  // how it ended
     const std::string& output() const { return output_; }
     cpu::Cpu& cpu() { return *cpus_[0]; }
@@ -149,6 +161,7 @@ public:
 
 private:
     void add_processors(const cpu::Model& model, unsigned count);
+    void add_translator(cpu::Cpu& cpu);
     void add_pic();
     void place(const Program& program);
     u32 port_read(u16, unsigned) override { return 0xE9; }
@@ -164,6 +177,7 @@ private:
         Board& board;
     };
 
+    const VerifyRole verify_;
     MachineLock lock_;
     MachineLock* const used_lock_ = g_threads ? &lock_ : nullptr;
     std::unique_ptr<memory::Ram> ram_, rom_;
@@ -182,14 +196,15 @@ private:
     std::vector<std::unique_ptr<LatePins>> pins_;
     std::vector<std::unique_ptr<cpu::Virtualization>> vts_;
     std::vector<std::unique_ptr<jit::Translator>> translators_;
+    std::vector<std::unique_ptr<jit::Verifier>> verifiers_;
     std::vector<std::unique_ptr<cpu::Cpu>> cpus_;
     std::optional<platform::Scheduler> scheduler_;
     platform::Timer deadline_;
     std::string output_, ended_;
 };
 
-Board::Board(const cpu::Model& model, const Program& program)
-    : memory_(model.physical_bits, used_lock_), deadline_(events_, [this] {
+Board::Board(const cpu::Model& model, const Program& program, VerifyRole verify)
+    : verify_(verify), memory_(model.physical_bits, used_lock_), deadline_(events_, [this] {
           ended_ = "deadline";
           scheduler_->stop();
       }) {
@@ -229,11 +244,7 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
             vts_.push_back(std::make_unique<vt::svm::Svm>(model, nullptr));
         if (vts_.size() > n) cpus_[n]->vt = vts_[n].get();
         cpus_[n]->reset();
-        if (g_translate) {
-            auto translator = jit::Translator::create(
-                *cpus_[n], {.code_bytes = 8 << 20, .hot = 1, .samples = 0, .trial = 1});
-            translators_.push_back(std::move(*translator));
-        }
+        if (g_translate) add_translator(*cpus_[n]);
         processors.push_back(cpus_[n].get());
     }
     scheduler_.emplace(events_, processors, platform::Scheduler::kDefaultQuantum, used_lock_);
@@ -242,6 +253,15 @@ void Board::add_processors(const cpu::Model& model, unsigned count) {
         pins_[n]->target = &scheduler_->pins(n);
         lapics_[n]->connect(*pins_[n]);
     }
+}
+
+void Board::add_translator(cpu::Cpu& cpu) {
+    auto translator =
+        jit::Translator::create(cpu, {.code_bytes = 8 << 20, .hot = 1, .samples = 0, .trial = 1});
+    translators_.push_back(std::move(*translator));
+    if (verify_.channel)
+        verifiers_.push_back(std::make_unique<jit::Verifier>(
+            cpu, *translators_.back(), *verify_.channel, verify_.role, ~u64{0}));
 }
 
 void Board::add_pic() {
@@ -305,14 +325,10 @@ u64 register_value(const cpu::Cpu& c, const std::string& name, bool& known) {
     return 0;
 }
 
-bool run_on(const std::string& name, const Program& program, const std::string& model_name,
-            bool verbose) {
-    auto model = cpu::make_model(model_name);
-    if (!model) {
-        std::printf("FAILED %s: %s\n", name.c_str(), model.error().message.c_str());
-        return false;
-    }
-    Board board(*model, program);
+// Runs the program on one board and prints how it went.
+bool run_board(const std::string& name, const Program& program, const cpu::Model& model,
+               const std::string& model_name, VerifyRole verify, bool verbose) {
+    Board board(model, program, verify);
     const std::string ended = board.run();
     std::string complaint;
     if (ended != program.end) complaint = "ended with " + ended + ", expected " + program.end;
@@ -346,6 +362,31 @@ bool run_on(const std::string& name, const Program& program, const std::string& 
     return complaint.empty();
 }
 
+bool run_on(const std::string& name, const Program& program, const std::string& model_name,
+            bool verbose) {
+    auto model = cpu::make_model(model_name);
+    if (!model) {
+        std::printf("FAILED %s: %s\n", name.c_str(), model.error().message.c_str());
+        return false;
+    }
+    if (!g_verify) return run_board(name, program, *model, model_name, {}, verbose);
+    auto channel = jit::VerifyChannel::create();
+    std::fflush(stdout);
+    const pid_t translating = channel ? fork() : -1;
+    if (translating < 0) {
+        std::printf("FAILED %s: --verify: no second process\n", name.c_str());
+        return false;
+    }
+    if (translating > 0) (*channel)->set_sender(translating);
+    const VerifyRole role{
+        channel->get(), translating ? jit::Verifier::Role::kChecker : jit::Verifier::Role::kSender};
+    const bool passed = run_board(name, program, *model, model_name, role, verbose);
+    std::fflush(stdout);
+    if (!translating) std::_Exit(!passed);
+    int status = 0;
+    return waitpid(translating, &status, 0) == translating && status == 0 && passed;
+}
+
 }  // namespace
 
 }  // namespace rm::guest_test
@@ -357,6 +398,10 @@ int main(int argc, char** argv) {
     if (verbose) ++at;
     if (argc > at && std::strcmp(argv[at], "--jit") == 0) {
         g_translate = true;
+        ++at;
+    }
+    if (argc > at && std::strcmp(argv[at], "--verify") == 0) {
+        g_translate = g_verify = true;
         ++at;
     }
     if (argc > at && std::strcmp(argv[at], "--threads") == 0) {
