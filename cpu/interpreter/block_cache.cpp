@@ -80,26 +80,6 @@ Block* BlockCache::allocate(unsigned insns) {
     return b;
 }
 
-Decoder::Status BlockCache::decode(std::span<const u8> bytes, u16 offset, Insn& out) {
-    const u64 rip = cpu_.rip + offset;
-    Remembered& r = remembered_[(rip ^ (rip >> kRememberedBits)) & (remembered_.size() - 1)];
-    if (r.insn.fn && r.rip == rip && r.mode == cpu_.mode && r.insn.length <= bytes.size() &&
-        !std::memcmp(r.bytes, bytes.data(), r.insn.length)) {
-        out = r.insn;
-        out.offset = offset;
-        return Decoder::Status::kOk;
-    }
-    const auto status = decoder_.decode(bytes, cpu_.mode, cpu_.rip, offset, cpu_.vt, out);
-    // What does not decode depends on more bytes than its length says.
-    if (status == Decoder::Status::kOk && out.row != 0xFFFF) {
-        r.rip = rip;
-        r.mode = cpu_.mode;
-        r.insn = out;
-        std::memcpy(r.bytes, bytes.data(), out.length);
-    }
-    return status;
-}
-
 Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     // RAM and ROM code has an exec tag after the fetch; code from a device does not and is not
     // kept.
@@ -117,11 +97,15 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
         std::memcpy(copy, host, std::min<std::size_t>(sizeof copy, on_page));
         from = copy;
     }
+    const Frame* const frame = frame_of(machine >> 12);
+    const bool again = frame && frame->remembered;
     while (count < kMaxInsns && bytes < on_page) {
         Insn& i = insns[count];
         const unsigned left = on_page - bytes;
-        if (decode({from + bytes, left}, static_cast<u16>(bytes), i) ==
-            Decoder::Status::kNeedMore) {
+        const std::span<const u8> rest{from + bytes, left};
+        const u16 offset = static_cast<u16>(bytes);
+        if (!(again && recall(rest, offset, i)) &&
+            decode(rest, offset, i) == Decoder::Status::kNeedMore) {
             if (count == 0) return build_crossing(linear, host, machine, left);
             break;
         }

@@ -104,8 +104,8 @@ private:
         return static_cast<unsigned>((rip ^ (rip >> 15) ^ (u64{mode.word} * 0x9E3779B1u >> 13)) &
                                      ((1u << kHashBits) - 1));
     }
-    // decode(), remembering: code that is invalidated by a store nearby is mostly decoded again
-    // unchanged. An entry is right if mode, rip and all bytes of the instruction agree.
+    // Instructions of blocks that stores have dropped: mostly they are decoded again unchanged. An
+    // entry is right if mode, rip and all bytes of the instruction agree.
     struct Remembered {
         u64 rip = 0;
         Mode mode;
@@ -113,7 +113,14 @@ private:
         Insn insn;
     };
     static constexpr unsigned kRememberedBits = 12;
-    Decoder::Status decode(std::span<const u8> bytes, u16 offset, Insn& out);
+    void remember(const Block& b);
+    bool recall(std::span<const u8> bytes, u16 offset, Insn& out) const;
+    unsigned remembered_slot(u64 rip) const {
+        return static_cast<unsigned>((rip ^ (rip >> kRememberedBits)) & (remembered_.size() - 1));
+    }
+    Decoder::Status decode(std::span<const u8> bytes, u16 offset, Insn& out) {
+        return decoder_.decode(bytes, cpu_.mode, cpu_.rip, offset, cpu_.vt, out);
+    }
     // What is decoded of a frame. Lives in the arena, until that is emptied.
     struct Frame {
         u64 number = 0;
@@ -122,6 +129,7 @@ private:
         u32 count = 0;                       // of both
         u8 churn = 0;                        // Block::churn
         bool watched = false;                // watch() has been called
+        bool remembered = false;             // remember() has been called
     };
     Frame* frame_of(u64 number);
     Frame& make_frame(u64 number);

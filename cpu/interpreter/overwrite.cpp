@@ -122,8 +122,38 @@ bool BlockCache::change(PhysAddr addr, u64 size, EffectOn&& effect_on) {
     return changed;
 }
 
+// The block is about to be dropped; its bytes are still as they were decoded.
+void BlockCache::remember(const Block& b) {
+    if (cpu_.threads || b.host2) return;  // other threads' stores come at any time
+    frame_of(b.machine >> 12)->remembered = true;
+    for (const Insn& i : std::span(b.insns, b.count)) {
+        if (i.row == 0xFFFF) continue;  // depends on more bytes than its length says
+        Remembered& r = remembered_[remembered_slot(b.rip + i.offset)];
+        r.rip = b.rip + i.offset;
+        r.mode = b.mode;
+        r.insn = i;
+        std::memcpy(r.bytes, b.host + i.offset, i.length);
+    }
+}
+
+// The instruction as it was decoded before, if it was.
+bool BlockCache::recall(std::span<const u8> bytes, u16 offset, Insn& out) const {
+    const u64 rip = cpu_.rip + offset;
+    const Remembered& r = remembered_[remembered_slot(rip)];
+    if (!r.insn.fn || r.rip != rip || r.mode != cpu_.mode || r.insn.length > bytes.size() ||
+        std::memcmp(r.bytes, bytes.data(), r.insn.length))
+        return false;
+    out = r.insn;
+    out.offset = offset;
+    return true;
+}
+
 bool BlockCache::overwrite(PhysAddr addr, std::span<const u8> bytes) {
-    return change(addr, bytes.size(), [&](Block& b) { return effect_on(b, addr, bytes); });
+    return change(addr, bytes.size(), [&](Block& b) {
+        const Effect effect = effect_on(b, addr, bytes);
+        if (effect == Effect::kDrops) remember(b);
+        return effect;
+    });
 }
 
 void BlockCache::invalidate(PhysAddr addr, unsigned size) {
