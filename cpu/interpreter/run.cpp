@@ -95,7 +95,8 @@ void Cpu::finish(const Insn& last, Step step) {
     const u64 done = static_cast<u64>(&last - block_first) + 1;
     switch (step) {
         case Step::kNext:
-        case Step::kEnd: rip = next_rip(last); break;
+        case Step::kEnd:
+        case Step::kRepeated: rip = next_rip(last); break;
         case Step::kJump:
         case Step::kVmExit: break;
         case Step::kAgain:

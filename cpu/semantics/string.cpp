@@ -85,7 +85,7 @@ Step repeat(Pointers& p, Element element, Bulk bulk, More more) {
         stop = left == 0 || !more();
     }
     --cpu.tick_base;  // the run loop counts the instruction itself
-    return Step::kEnd;
+    return Step::kRepeated;
 }
 
 // Iterations of `size` bytes that [offset, ...) allows in 64-bit addressing going up, with the host
@@ -267,7 +267,7 @@ Step ins(Cpu& cpu, const Insn& i) {
     };
     const Step s = repeat(
         p, element, [](u64) -> u64 { return 0; }, [] { return true; });
-    return s == Step::kNext ? Step::kEnd : s;
+    return s == Step::kNext || s == Step::kRepeated ? Step::kEnd : s;
 }
 
 template <class T>
@@ -284,7 +284,7 @@ Step outs(Cpu& cpu, const Insn& i) {
     };
     const Step s = repeat(
         p, element, [](u64) -> u64 { return 0; }, [] { return true; });
-    return s == Step::kNext ? Step::kEnd : s;
+    return s == Step::kNext || s == Step::kRepeated ? Step::kEnd : s;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ enum class [[nodiscard]] Step : u8{
     kNext = 0,  // retired; go on with the next instruction of the block
     kJump,      // retired; Cpu::rip holds the new instruction pointer
     kEnd,       // retired; rip = next instruction, but the block must be left (mode or map changed)
+    kRepeated,  // as kEnd, because a REP instruction has used up ticks: its iterations
     kAgain,     // one bounded piece of a REP instruction done: same instruction again, after events
     kFault,     // not retired; an exception is in Cpu::raised, rip still at this instruction
     kVmExit,  // not retired; a VM exit (or entry, or world change) has set the whole state and rip

@@ -569,8 +569,10 @@ bool Translator::interpret(u32 number) {
     const u64 before = cpu_.tick_base - cpu_.skipped;
     const Step step = insn.fn(cpu_, insn);
     statistics_.called += cpu_.tick_base - cpu_.skipped - before + (step != Step::kAgain);
-    if (step == Step::kNext && &insn + 1 < end && cpu_.ip_end == end && generation == generation_)
-        [[likely]] {
+    const bool goes_on =
+        step == Step::kNext ||
+        (step == Step::kRepeated && cpu_.tick_base < cpu_.translated.stop_at && undisturbed(cpu_));
+    if (goes_on && &insn + 1 < end && cpu_.ip_end == end && generation == generation_) [[likely]] {
         cpu_.ip = nullptr;
         update_salt();
         return true;
