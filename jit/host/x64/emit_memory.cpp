@@ -208,16 +208,16 @@ Emitter::Missed Emitter::check_stack(unsigned span, bool aligned) {
     const memory::StackPage& stack = *cpu_.mmu.stack_page();
     Missed missed;
     if (aligned) {
-        mov(r12, r11);
-        and_(r12, static_cast<u32>(-4096) | (span - 1));
+        and_(r11, static_cast<u32>(-4096) | (span - 1));
+        cmp(r11, sized(state(&stack.page), 3));
+        missed.page = jump_if(kNotEqual);
     } else {
         cmp(r11, sized(state(&stack.before), 3));
         missed.page = jump_if(kBelowOrEqual);
         lea(r12, ptr[r11 + static_cast<int>(span - 1)]);
-        and_(r12, -4096);
+        cmp(r12, sized(state(&stack.last), 3));
+        missed.last = jump_if(kAbove);
     }
-    cmp(r12, sized(state(&stack.page), 3));
-    missed.last = jump_if(kNotEqual);
     mov(r11, sized(state(&stack.addend), 3));
     return missed;
 }
@@ -253,7 +253,10 @@ void Emitter::emit_cold_access(const ColdAccess& c) {
             test(r11d, c.stack_span - 1u);
             misaligned = skip_if(kNotEqual);
         }
-        lea(r12, ptr[r11 + static_cast<int>(c.stack_span - 1)]);
+        if (c.aligned)  // r11: without the offset
+            mov(r12, r11);
+        else
+            lea(r12, ptr[r11 + static_cast<int>(c.stack_span - 1)]);
         push(c.number);
         call_thunk(context_.thunks.stack);
         jump_to(c.retry);

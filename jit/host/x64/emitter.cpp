@@ -38,6 +38,13 @@ Reg Emitter::sized_reg(const Reg64& r, unsigned size) {
     }
 }
 
+// Not an access whose page another one has checked.
+bool Emitter::may_fault(Value v) const {
+    const Op& o = op(v);
+    const bool access = o.code == Code::load || o.code == Code::store || o.code == Code::rmw;
+    return faults(o) && !(access && page_uses_.of(o.a).role == PageUse::kLater);
+}
+
 // Uses of each value, and where the complete state of the flags may be looked at.
 void Emitter::analyse() {
     const std::size_t n = ir_.ops.size();
@@ -63,7 +70,8 @@ void Emitter::analyse() {
         needed_after_[i] = needed;
         if (o.writes == cpu::kCcAll && ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
         // What an operation leaves or keeps of the old flags is wanted as far as its own are.
-        if (faults(o) || leaves(o) || (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
+        if (may_fault(static_cast<Value>(i)) || leaves(o) ||
+            (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
             needed = true;
     }
 }
@@ -92,10 +100,10 @@ void Emitter::run(cpu::Block& block, FlagsDeadAt flags_dead_at, u64 trial_runs, 
                   std::size_t bytes) {
     start(memory, bytes);
     start_block(block, flags_dead_at);
-    analyse();
     // A processor with a thread of its own may wait for the lock between two accesses, and the
     // page's permission may go meanwhile: each access looks by itself then.
     page_uses_.find(ir_, block.checks == cpu::Block::Checks::kGrouped && !cpu_.threads);
+    analyse();
     starts_.assign(block_->count, 0);
     trial_ = nullptr;
     if (block.sites == cpu::Block::Sites::kTried) emit_trial(trial_runs);
@@ -116,6 +124,11 @@ void Emitter::emit_instruction(Value first, Value end) {
     scratch_[0] = scratch_[1] = kNoValue;
     for (Value& s : spilled_) s = kNoValue;
     target_ready_ = false;
+    // Replaced before anybody can see them: nothing needs to be kept for them any more.
+    if (flags_.kind == Flags::kRecipe && !needed_after(first)) {
+        flags_.recipe = {};
+        flags_.has_before = false;
+    }
     for (Value v = first + 1; v < end; ++v)
         if (leaves(op(v))) flush_x87_note();
     for (Value v = first + 1; v < end; ++v)
@@ -135,9 +148,9 @@ void Emitter::emit_instruction(Value first, Value end) {
             return;
         }
     // Flags that the instruction keeps a part of: known before the scratch registers are in use.
-    bool may_fault = false;  // and then be asked for the flags from before
+    bool asked = false;  // for the flags from before, if it faults
     for (Value v = first + 1; v < end; ++v) {
-        may_fault |= faults(op(v));
+        asked |= may_fault(v);
         const Cc replaced = ir::flags_replaced(ir_, op(v));
         if (!op(v).writes || replaced == cpu::kCcAll || !needed_after(v)) continue;
         if (flags_.kind == Flags::kInherited ||
@@ -145,13 +158,16 @@ void Emitter::emit_instruction(Value first, Value end) {
              (flags_.recipe.writes & ~replaced))) {
             // A shift by CL keeps all or nothing.
             const Code c = op(v).code;
-            if (!may_fault && (c == Code::shl || c == Code::shr || c == Code::sar) &&
+            if (!asked && (c == Code::shl || c == Code::shr || c == Code::sar) &&
                 !is_constant(op(v).b))
                 resolve_if_count_is_zero(op(v).size);
             else
                 resolve_to_memory();
         }
     }
+    // An indirect branch needs the scratch registers for its target, and changes no flags.
+    for (Value v = first + 1; v < end; ++v)
+        if (op(v).code == Code::check_target) save_flags_at_exit();
     // A carry read after an access, whose check needs the host's flags.
     bool access = false;
     for (Value v = first + 1; v < end; ++v) {

@@ -165,12 +165,13 @@ private:
         Missed from;
         u32 number;
         u32 retry;
-        u16 stack_span;  // of a check against the stack page; r11: the first byte's address
+        u16 stack_span;  // of a check against the stack page; r11: its address, as compared
         bool aligned;    // it is for an aligned access only
         Site site;
         X87Note note;
     };
 
+    bool may_fault(ir::Value v) const;
     void start_block(cpu::Block& block, FlagsDeadAt flags_dead_at);
     void analyse();
     void emit_instruction(ir::Value first, ir::Value end);

@@ -221,6 +221,8 @@ private:
         lea(rax, ptr[r11 - 1]);
         mov(at(&stack.before), rax);
         mov(at(&stack.page), r11);
+        lea(rax, ptr[r11 + 4095]);
+        mov(at(&stack.last), rax);
         pop(rax);
         ret(8);
         L(other);
