@@ -5,6 +5,8 @@
 #include <new>
 #include <utility>
 
+#include "base/bits.h"
+
 namespace rm::cpu {
 
 BlockCache::BlockCache(Cpu& cpu)
@@ -72,11 +74,14 @@ Block* BlockCache::lookup(const u8* host) {
 }
 
 Block* BlockCache::allocate(unsigned insns) {
-    const std::size_t bytes = sizeof(Block) + insns * sizeof(Insn);
+    const std::size_t bytes =
+        std::max(sizeof(Block), offsetof(Block, insns) + insns * sizeof(Insn));
     // With what make_frame() takes for it afterwards.
-    if (used_ + bytes + 2 * sizeof(Frame) + 32 > kArenaBytes) flush();
+    if (used_ + bytes + 2 * sizeof(Frame) + 4 * alignof(Block) > kArenaBytes) flush();
+    const u64 end = reinterpret_cast<u64>(arena_.get() + used_);
+    used_ += align_up(end, alignof(Block)) - end;
     Block* b = new (arena_.get() + used_) Block;
-    used_ += (bytes + 15) & ~std::size_t{15};
+    used_ += align_up(bytes, 16);
     return b;
 }
 

@@ -4,6 +4,7 @@
 // when somebody writes to their bytes: overwrite.cpp.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <unordered_map>
 #include <vector>
 
@@ -12,47 +13,50 @@
 
 namespace rm::cpu {
 
-struct Block {
+// What finding, entering and following a block look at is in its first cache line: code that runs
+// once misses the host's caches there.
+struct alignas(64) Block {
     const u8* host = nullptr;  // null: dropped, must not be found again
     u64 rip = 0;
-    Mode mode;
-    u32 bytes = 0;
-    PhysAddr machine = 0;
-    u32 count = 0;
+    Block* next_hash = nullptr;
+    void* translation = nullptr;  // the translator's, with `runs` counting the interpreted ones
     // An instruction that crosses a page border is a block of its own: where its bytes on the
     // second page are. Whoever runs the block makes sure that the page is still mapped there.
     const u8* host2 = nullptr;
-    PhysAddr machine2 = 0;
-    Block* next_crossing = nullptr;
-    // The block that ran after this one last time, [1] when its last instruction jumped: see
-    // follow().
-    Block* followers[2] = {};
-    Block* next_hash = nullptr;
-    Block* next_in_frame = nullptr;  // that begins in the same 64-byte line
-    void* translation = nullptr;     // the translator's, with `runs` counting the interpreted ones
+    Mode mode;
+    u32 count = 0;
     u32 runs = 0;
-    // Machine bytes that the block, or its translation, depends on: itself, and what a translation
-    // has looked at of the blocks it leads to (same page).
-    PhysAddr watch_first = 0, watch_last = 0;
+    u32 bytes = 0;
     // How often stores have dropped translated blocks of its frame, up to a bound: translated later
     // then.
     u8 churn = 0;
     // Translator: how memory accesses are checked: together and by the stack page, one by one, or
     // without the stack page.
     enum class Checks : u8 { kGrouped, kSingle, kPlain } checks = Checks::kGrouped;
-    // Translator, by bit n: instruction n accesses memory at odd addresses; on ever other pages.
-    u32 misaligned = 0, roams = 0;
+    i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
     // Translator: how often events have interrupted it, until it is translated with sites for its
     // accesses (jit/host/x64/sites.h): first for a trial.
     u8 samples = 0, trials = 0;
     enum class Sites : u8 { kNo, kTried, kYes } sites = Sites::kNo;
-    i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
+    // The block that ran after this one last time, [1] when its last instruction jumped: see
+    // follow().
+    Block* followers[2] = {};
+    PhysAddr machine = 0, machine2 = 0;  // of host and host2
+    Block* next_crossing = nullptr;
+    Block* next_in_frame = nullptr;  // that begins in the same 64-byte line
+    // Machine bytes that the block, or its translation, depends on: itself, and what a translation
+    // has looked at of the blocks it leads to (same page).
+    PhysAddr watch_first = 0, watch_last = 0;
     // Bit n: a store has changed nothing but the immediate of instruction n. Further ones change
     // its Insn::imm and nothing else, so a translation has to look there whenever it runs. wide:
     // the field has 8 bytes, else 4; is_signed: these are sign-extended.
     u32 loose = 0, loose_wide = 0, loose_signed = 0;
+    // Translator, by bit n: instruction n accesses memory at odd addresses; on ever other pages.
+    u32 misaligned = 0, roams = 0;
     Insn insns[];  // count of them
 };
+
+static_assert(offsetof(Block, followers) == 64);
 
 class BlockCache {
 public:
@@ -157,7 +161,7 @@ private:
     std::unique_ptr<u8[]> arena_;
     std::size_t used_ = 0;
     u64 flushes_ = 0;
-    alignas(16) u8 single_[sizeof(Block) + sizeof(Insn)];  // page-crossing and MMIO code
+    alignas(Block) u8 single_[sizeof(Block) + sizeof(Insn)];  // page-crossing and MMIO code
 };
 
 }  // namespace rm::cpu

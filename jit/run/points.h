@@ -16,7 +16,8 @@ namespace rm::jit {
 // The flags' recipe at a point is what memory says (TranslatorState::flag_recipe).
 inline constexpr u32 kRecipeInMemory = ~u32{0};
 
-struct Point {
+// One cache line: where code leaves by a point for the first time, the host misses its caches.
+struct alignas(64) Point {
     enum Kind : u8 {
         kAccess,       // TLB miss: refill and try again, else interpret from `insn` on
         kInstruction,  // interpret from `insn` on
@@ -52,18 +53,18 @@ struct Point {
     };
 
     Kind kind = kExit;
-    bool write = false;
-    bool stack = false;    // kAccess: the check is against the stack page
-    bool aligned = false;  // kAccess: ... and for an aligned access only
-    // kAccess: the site (jit/host/x64/sites.h) that the check is by, a memory::PageSite or another.
-    const memory::PageSite* site = nullptr;
-    bool must_align = false;  // kAccess: else it faults
-    bool group = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
-    u16 size = 0;             // kAccess: bytes, of all accesses that its check is for
-    bool cross_page = false;  // kExit: the target is on another page
-    bool certain = false;     // kInstruction, an indirect branch: nothing of it can fault any more
+    bool write : 1 = false;
+    bool stack : 1 = false;       // kAccess: the check is against the stack page
+    bool aligned : 1 = false;     // kAccess: ... and for an aligned access only
+    bool must_align : 1 = false;  // kAccess: else it faults
+    bool group : 1 = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
+    bool cross_page : 1 = false;  // kExit: the target is on another page
+    bool certain : 1 = false;  // kInstruction, an indirect branch: nothing of it can fault any more
+    u16 size = 0;              // kAccess: bytes, of all accesses that its check is for
     u16 insn = 0;
     u16 done = 0;  // kAccess, a store: bytes from `retry` to behind it
+    // kAccess: the site (jit/host/x64/sites.h) that the check is by, a memory::PageSite or another.
+    const memory::PageSite* site = nullptr;
     u32 recipe = 0;
     cpu::Block* block = nullptr;
     union {
@@ -72,6 +73,7 @@ struct Point {
     };
     Point() : exit{0, nullptr, nullptr, 0, kNone} {}
 };
+static_assert(sizeof(Point) == 64);
 
 // All points in use, by number. Each arena of the code memory has numbers of its own, which begin
 // anew when it does.
