@@ -161,6 +161,7 @@ void Verifier::check(cpu::Cpu& cpu) {
     for (;;) {
         const u64 n = s.read.load(std::memory_order_relaxed);
         while (s.written.load(std::memory_order_acquire) == n) {
+            if (alone_) return interpret(end - cpu.tick_base);
             // Nothing for a while: has it ended (then so shall we, alone), or crashed?
             if (++waited % 1024) continue;
             ::sched_yield();
@@ -173,7 +174,7 @@ void Verifier::check(cpu::Cpu& cpu) {
             if (info.si_code != CLD_EXITED)
                 report(cpu, "  the translating process ended by signal " +
                                 std::to_string(info.si_status) + "\n");
-            return interpret(end - cpu.tick_base);
+            alone_ = true;
         }
         const Checkpoint& c = s.ring[n % kRing];
         if (c.processor == cpu.config.index && c.tick > cpu.tick_base) {

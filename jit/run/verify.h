@@ -51,6 +51,7 @@ private:
     Role role_;
     u64 step_from_;
     u64 agreed_at_ = 0;            // tick of the last agreement
+    bool alone_ = false;           // the sender has ended
     std::vector<u64> trail_;       // blocks interpreted since then
     cpu::Block* first_ = nullptr;  // the block at the last agreement
     cpu::CpuState before_;
