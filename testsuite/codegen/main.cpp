@@ -20,8 +20,9 @@ namespace rm::codegen {
 namespace {
 
 struct Case {
-    const char* guest;  // as its disassembly
-    const char* bytes;  // hexadecimal; a block that does not end in a jump gets one to the next
+    const char* guest;   // as its disassembly
+    const char* bytes;   // hexadecimal; a block that does not end in a jump gets one to the next
+    bool sites = false;  // a block that runs often (jit/host/x64/sites.h)
 };
 
 constexpr Case kCases[] = {
@@ -67,6 +68,12 @@ constexpr Case kCases[] = {
     {"addsd xmm0, xmm1; mulpd xmm2, [rbx]", "F20F58C1660F5913"},
     {"movups xmm0, [rbx]; movups [rcx], xmm0", "0F10030F1101"},
     {"loop", "E202"},
+    {"mov rax, [rbx+8]", "488B4308", true},
+    {"mov byte [rsi], 0", "C60600", true},
+    {"mov rax, [rbx]; mov rcx, [rbx+8]", "488B03488B4B08", true},
+    {"mov eax, [rip+0x100]", "8B0500010000", true},
+    {"movaps xmm0, [rbx]; movups [rcx], xmm0", "0F28030F1101", true},
+    {"mov rax, fs:[0x28]", "64488B042528000000", true},
 };
 
 struct Code {
@@ -90,8 +97,9 @@ std::vector<u8> bytes_of(const Case& c) {
 std::string normalised(const std::string& line) {
     static const std::regex state(R"(\[r13(?: [+-] r12)?(?: [+-] (?:0x)?[0-9a-f]+)?\])"),
         target(R"(^(j[a-z]+|call) 0x[0-9a-f]+$)"), number(R"(^mov r12d, (0x)?[0-9a-f]+$)"),
-        host(R"(^movabs (r1[12]), 0x[0-9a-f]{12}$)");
+        site(R"(\[rip \+ 0x[0-9a-f]+\])"), host(R"(^movabs (r1[12]), 0x[0-9a-f]{12}$)");
     std::string out = std::regex_replace(line, state, "[cpu]");
+    out = std::regex_replace(out, site, "[site]");
     out = std::regex_replace(out, target, "$1 ...");
     out = std::regex_replace(out, host, "movabs $1, ...");
     return std::regex_replace(out, number, "mov r12d, ...");
@@ -120,6 +128,7 @@ Code translated(const Case& c) {
         out.problem = "no block";
         return out;
     }
+    if (c.sites) block->sites = cpu::Block::Sites::kYes;
     std::istringstream text((*translator)->explain(*block));
     bool through = true, loop = false;
     static const std::regex host(R"(^  [0-9a-f]{6,}: (.*)$)");
@@ -140,8 +149,8 @@ Code translated(const Case& c) {
 }
 
 std::string heading(const Case& c, const Code& code) {
-    return std::string(c.guest) + ": " + std::to_string(code.through) + " of " +
-           std::to_string(code.total);
+    return std::string(c.guest) + (c.sites ? " (by sites)" : "") + ": " +
+           std::to_string(code.through) + " of " + std::to_string(code.total);
 }
 
 std::string everything() {
