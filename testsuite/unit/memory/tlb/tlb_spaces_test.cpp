@@ -4,6 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <bit>
+#include <vector>
+
+#include "memory/tlb/access_sites.h"
 
 using namespace rm;
 using namespace rm::memory;
@@ -94,4 +97,74 @@ TEST_CASE("the least recently selected tag gives way") {
     // Every member of the tag counts.
     CHECK(&pool.select({5, 0, 0}) != &pool.select({5, 1, 0}));
     CHECK(&pool.select({5, 0, 0}) != &pool.select({5, 0, 0x1000}));
+}
+
+TEST_CASE("copies of an entry are told when it goes or allows less, and only then") {
+    const auto lost = [](TlbArray& a) {
+        std::vector<u32> out;
+        a.take_lost([&](u32 first) { out.push_back(first); });
+        return out;
+    };
+    TlbArray a;
+    const auto hold = [&](LinearAddr page, u32 first) {
+        a.held()[TlbArray::slot_of(page)] = first;
+    };
+    a.insert({0x5000, kTlbNoTag, kTlbNoTag, 7}, {0x5000, 0xA000});
+    hold(0x5000, 3);
+    a.insert({0x5000, 0x5000, kTlbNoTag, 7}, {0x5000, 0xA000});  // it may be written now
+    CHECK(lost(a).empty());
+    a.drop_writes(0xB000);
+    CHECK(lost(a).empty());
+    a.drop_writes(0xA000);
+    CHECK(lost(a) == std::vector<u32>{3});
+    CHECK(lost(a).empty());  // once
+    hold(0x5000, 4);
+    fill(a, 0x5000 + (u64{kTlbEntries} << 12));  // another page takes the slot
+    CHECK(lost(a) == std::vector<u32>{4});
+    a.insert({0x5000, 0x5000, kTlbNoTag, 7}, {0x5000, 0xA000});
+    hold(0x5000, 5);
+    a.insert({0x5000, 0x5000, kTlbNoTag, 8}, {0x5000, 0xC000});  // the page has moved
+    CHECK(lost(a) == std::vector<u32>{5});
+    fill(a, 0x6000);
+    hold(0x5000, 6);
+    hold(0x6000, 7);
+    a.flush_page(0x6000, false);
+    CHECK(lost(a) == std::vector<u32>{7});
+    a.flush(false);
+    CHECK(lost(a) == std::vector<u32>{6});
+}
+
+TEST_CASE("the log of sites forgets a slot's, or all") {
+    SiteLog log;
+    PageSite page[2];
+    SpanSite span;
+    FixedSite fixed;
+    const auto add = [&log](void* site, u64 zero, u64 next) {
+        log.filled[log.count++] = {reinterpret_cast<u64>(site) + zero, next};
+        return log.count;
+    };
+    const auto fill_all = [&] {
+        page[0].page = page[1].page = 0x5000;
+        page[0].addend = 9;
+        span.limit = 4000;
+        fixed.host = 0x1234;
+    };
+    fill_all();
+    u64 first = add(&page[0], 0, 0);
+    first = add(&span, SiteLog::kZero, first);
+    const u64 other = add(&fixed, SiteLog::kZero, 0);
+    add(&page[1], 0, other);
+    log.forget_from(first);
+    CHECK(page[0].page == PageSite::kNone);
+    CHECK(page[0].addend == 9);  // a block that has checked it may still use it
+    CHECK(span.limit == 0);
+    CHECK(fixed.host == 0x1234);
+    CHECK(page[1].page == 0x5000);
+    fill_all();
+    log.forget_all();
+    CHECK(page[0].page == PageSite::kNone);
+    CHECK(page[1].page == PageSite::kNone);
+    CHECK(span.limit == 0);
+    CHECK(fixed.host == 0);
+    CHECK(log.count == 0);
 }
