@@ -24,15 +24,20 @@ struct TranslatorState {
     // today's CS), and 1 + the number of FDS's segment register.
     u32 x87_opcode = 0, x87_segment = 0;
     static constexpr u32 kX87Noted = 1 << 16;
-    // Indirect branch targets: key = rip ^ salt. An entry that is not used has key 0 in a slot that
-    // no such key maps to.
+    // Indirect branch targets: key = rip ^ salt, whose lower bits name the slot. The salt's are of
+    // the mode, so that a hypervisor and its guest with the same kernel do not meet. Key 0, of an
+    // entry that is not used, belongs to no canonical rip.
     struct Target {
         u64 key;
         const void* code;
     };
     static constexpr unsigned kTargets = 65536;
-    static constexpr unsigned target_slot(u64 rip) {
-        return static_cast<unsigned>(rip) & (kTargets - 1);
+    static constexpr u64 target_key(u64 rip, u32 mode, u64 number) {
+        constexpr u32 kSpread = 0x9E3779B1;  // odd: every bit of the mode counts
+        return rip ^ number << 48 ^ (mode * kSpread) >> 16;
+    }
+    static constexpr unsigned target_slot(u64 key) {
+        return static_cast<unsigned>(key) & (kTargets - 1);
     }
     alignas(64) Target targets[kTargets] = {};
 };

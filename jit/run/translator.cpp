@@ -292,7 +292,9 @@ void Translator::dropped(Block& block) {
         *at = exit.next_incoming;
         exit.linked = nullptr;
     }
-    auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(block.rip)];
+    using State = cpu::TranslatorState;
+    const u64 key = State::target_key(block.rip, block.mode.word, 0);
+    auto& target = cpu_.translated.targets[State::target_slot(key)];
     if (target.code == t->code) target = no_target();
     ++statistics_.dropped;
 }
@@ -356,16 +358,16 @@ void Translator::update_salt() {
             salts_.clear();
             forget_targets();
         }
-        it = salts_.emplace(key, (salts_.size() + 1) << 48).first;
+        const u64 number = salts_.size() + 1;
+        it = salts_.emplace(key, cpu::TranslatorState::target_key(0, salt_mode_, number)).first;
     }
     cpu_.translated.salt = it->second;
 }
 
 void Translator::remember_target(u64 rip, const Translation& t) {
-    auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(rip)];
+    const u64 key = rip ^ cpu_.translated.salt;
     cpu_.mmu.remember_code(rip);
-    target.key = rip ^ cpu_.translated.salt;
-    target.code = t.code;
+    cpu_.translated.targets[cpu::TranslatorState::target_slot(key)] = {key, t.code};
 }
 
 // --- running ---

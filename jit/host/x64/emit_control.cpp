@@ -230,9 +230,9 @@ void Emitter::emit_check_target(Value v) {
 void Emitter::emit_target_key() {
     static_assert(sizeof(TranslatorState::Target) == 16);
     static_assert(TranslatorState::kTargets == 1 << 16);
+    xor_(r11, sized(state(&cpu_.translated.salt), 3));
     movzx(r12d, r11w);  // TranslatorState::target_slot
     shl(r12d, 4);
-    xor_(r11, sized(state(&cpu_.translated.salt), 3));
 }
 
 void Emitter::emit_jump(Value v) {
