@@ -456,7 +456,7 @@ const void* Translator::touch(u32 number) {
 
 // Tier 3: events come at no particular code, so what they interrupt again and again runs often.
 void Translator::sample(Block& block) {
-    if (block.sites != Block::Sites::kNo || !block.translation || block.mode.cpl() != 3 ||
+    if (block.sites != Block::Sites::kNo || !block.translation ||
         ++block.samples < options_.samples)
         return;
     block.sites = Block::Sites::kTried;

@@ -42,14 +42,7 @@ void Mmu::update_arrays() {
 
 void Mmu::sites_of_data() {
     forget_sites();
-    sites_array_ = spaces_->current->arrays[data_array(data_class_)].get();
-    sites_from_ = data_;
-}
-
-void Mmu::forget_sites() {
-    if (!sites_.count) return;
-    sites_.forget_all();
-    std::fill_n(sites_array_->held(), kTlbEntries, 0);
+    sites_from_[data_class_ == PrivClass::kUser] = data_;
 }
 
 // Copies of entries that the array no longer has.

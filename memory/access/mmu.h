@@ -94,9 +94,9 @@ public:
     const StackPage* stack_page() const { return &stack_; }
     // Makes the page of va the stack page, if the TLB holds it for writing.
     [[nodiscard]] bool use_as_stack(LinearAddr va);
-    // While the data class is kUser, they are of its array.
+    // They are of the arrays that the user and the supervisor use now.
     const SiteLog& sites() const { return sites_; }
-    void forget_sites();
+    void forget_sites() { sites_.forget_all(); }
     // Is the write tag of va's page withheld only because of decoded code?
     bool withheld_for_code(LinearAddr va) const;
     // touch() for a fetch of the byte at va. A device page is refused untouched.
@@ -242,7 +242,7 @@ private:
     void update_arrays();
     void data_changed() {
         stack_.forget();
-        if (data_class_ == PrivClass::kUser && data_ != sites_from_) [[unlikely]]
+        if (data_ != sites_from_[data_class_ == PrivClass::kUser]) [[unlikely]]
             sites_of_data();
     }
     void sites_of_data();
@@ -259,8 +259,7 @@ private:
     struct Spaces;
     std::unique_ptr<Spaces> spaces_;
     SiteLog sites_;
-    TlbArray* sites_array_ = nullptr;
-    const TlbEntry* sites_from_ = nullptr;  // its entries; or TlbSpaces::never_hits()
+    const TlbEntry* sites_from_[2] = {};  // the arrays: [1] the user's, [0] the supervisor's
     // Last, near the state of translated code (jit/host/x64/thunks.h, from_r13()).
     TlbEntry* data_ = nullptr;  // = arrays_[data_array(data_class_)]
     StackPage stack_;           // of data_

@@ -1,8 +1,8 @@
-// Sites: what single accesses of translated code at CPL 3 remember of the page they met last, so
-// that a hit needs no look into the TLB and its addend does not wait for the address
-// (jit/host/x64/sites.h emits the checks and fills the sites). A site never knows more than the
-// user array it was filled from, which lists for each of its entries the sites that have copied it:
-// when an entry changes, these are forgotten.
+// Sites: what single accesses of translated code remember of the page they met last, so that a hit
+// needs no look into the TLB and its addend does not wait for the address (jit/host/x64/sites.h
+// emits the checks and fills the sites). A site never knows more than the array it was filled from
+// (the user's, or the supervisor's), which lists for each of its entries the sites that have copied
+// it: when an entry changes, these are forgotten; all are when another array takes its place.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -48,9 +48,12 @@ struct SiteLog {
     static constexpr u64 kZero = 1;
 
     struct Entry {
-        u64 site;  // its address, + kZero if its first word is 0 when empty, not PageSite::kNone
-        u64 next;  // 1 + the number of the next entry of the slot, 0 at the end
+        u64 site;   // its address, + kZero if its first word is 0 when empty, not PageSite::kNone
+        u32* held;  // the head of the list, in TlbArray::held()
+        u64 next;   // 1 + the number of the next entry of the slot, 0 at the end
+        u64 unused;
     };
+    static_assert(sizeof(Entry) == 32);
 
     u64 count = 0;
     std::unique_ptr<Entry[]> filled = std::make_unique_for_overwrite<Entry[]>(kMost);
@@ -61,7 +64,10 @@ struct SiteLog {
         for (u64 n = first; n; n = filled[n - 1].next) forget(filled[n - 1]);
     }
     void forget_all() {
-        for (u64 n = 0; n < count; ++n) forget(filled[n]);
+        for (u64 n = 0; n < count; ++n) {
+            forget(filled[n]);
+            *filled[n].held = 0;
+        }
         count = 0;
     }
 

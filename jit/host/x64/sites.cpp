@@ -26,8 +26,7 @@ constexpr int kAddendAt = offsetof(PageSite, addend);
 // The way to check an access that is not checked by the stack page.
 Site Emitter::take_site(const Op& address, const PageUse& use, unsigned bytes, unsigned alignment) {
     const u32 bit = u32{1} << insn_;
-    if (block_->sites == cpu::Block::Sites::kNo || block_->mode.cpl() != 3 ||
-        address.c != kNoValue || (block_->roams & bit))
+    if (block_->sites == cpu::Block::Sites::kNo || address.c != kNoValue || (block_->roams & bit))
         return {};
     Site site;
     if (address.a == kNoValue && address.b == kNoValue && address.size == 3 && !has_base(address)) {

@@ -273,14 +273,15 @@ private:
         mov(esi, dword[rdx]);
         inc(ecx);
         mov(dword[rdx], ecx);
-        shl(rcx, 4);
+        shl(rcx, 5);
         add(rcx, at(&log.filled));
-        mov(qword[rcx - 16 + offsetof(SiteLog::Entry, next)], rsi);
+        mov(qword[rcx - 32 + offsetof(SiteLog::Entry, next)], rsi);
+        mov(qword[rcx - 32 + offsetof(SiteLog::Entry, held)], rdx);
         if (form == Site::kPage) {
-            mov(qword[rcx - 16 + offsetof(SiteLog::Entry, site)], r12);
+            mov(qword[rcx - 32 + offsetof(SiteLog::Entry, site)], r12);
         } else {
             lea(rsi, ptr[r12 + SiteLog::kZero]);
-            mov(qword[rcx - 16 + offsetof(SiteLog::Entry, site)], rsi);
+            mov(qword[rcx - 32 + offsetof(SiteLog::Entry, site)], rsi);
         }
         pop(rsi);
         pop(rcx);

@@ -139,8 +139,9 @@ TEST_CASE("the log of sites forgets a slot's, or all") {
     PageSite page[2];
     SpanSite span;
     FixedSite fixed;
-    const auto add = [&log](void* site, u64 zero, u64 next) {
-        log.filled[log.count++] = {reinterpret_cast<u64>(site) + zero, next};
+    u32 head = 1;
+    const auto add = [&](void* site, u64 zero, u64 next) {
+        log.filled[log.count++] = {reinterpret_cast<u64>(site) + zero, &head, next, 0};
         return log.count;
     };
     const auto fill_all = [&] {
@@ -166,5 +167,6 @@ TEST_CASE("the log of sites forgets a slot's, or all") {
     CHECK(page[1].page == PageSite::kNone);
     CHECK(span.limit == 0);
     CHECK(fixed.host == 0);
+    CHECK(head == 0);
     CHECK(log.count == 0);
 }
