@@ -24,6 +24,7 @@ struct alignas(64) Point {
         kCall,         // interpret `insn` and come back
         kExit,         // to the block at `target`, by a jump that can be patched
         kAgain,        // before the block: look it up again
+        kTrial,        // a block's trial is over: asks, and goes on at access.retry
         kIndirect,     // after an indirect branch, for an event: rip is in r11, ticks in `insn`
     };
     static constexpr u8 kNoRegister = 0xFF;

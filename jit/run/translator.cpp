@@ -93,6 +93,7 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
         [](Cpu* c, u32 point) { return self(c).touch(point); },
         [](Cpu* c, u64 rip, u32 point) { return self(c).find_target(rip, point); },
         [](Cpu* c, u32 point) { return self(c).enter_page(point); },
+        [](Cpu* c, u32 point) { return self(c).judge(point); },
         [](Cpu* c, u32 point) { return self(c).interpret(point); },
         [](Cpu* c, u32 recipe) { self(c).resolve(recipe); }};
     thunks_ =
@@ -230,7 +231,6 @@ Translator::Translation* Translator::translate(Block& block) {
     t.block = &block;
     t.code = code_->next() + code_->executable_delta();
     t.bytes = static_cast<u32>(bytes);
-    t.trial = emitter_.trial();
     t.first_point = first_point;
     t.points = points_.end() - first_point;
     code_->take(bytes);
@@ -478,11 +478,13 @@ bool Translator::site_missed(const Point& p) {
     return true;
 }
 
-// Before a block that may have been on trial: is it over?
-void Translator::judge(Block& block) {
+// The running translation is dropped, and goes on to its end.
+const void* Translator::judge(u32 number) {
+    const PartClock::In part(clock_, Part::kTranslating);
+    const void* const on = points_[number].access.retry;
+    Block& block = *points_[number].block;
     const Translation* t = of(block);
-    if (block.sites != Block::Sites::kTried || !t || !t->trial || static_cast<i64>(*t->trial) >= 0)
-        return;
+    if (block.sites != Block::Sites::kTried || !t) return on;
     for (u32 n = t->first_point; n < t->first_point + t->points; ++n) {
         const Point& p = points_[n];
         if (p.kind != Point::kAccess || !p.site || p.site->changes * 64 <= options_.trial) continue;
@@ -492,6 +494,7 @@ void Translator::judge(Block& block) {
     block.sites = Block::Sites::kYes;
     if (block.trials < kMostTrials) ++block.trials;
     dropped(block);
+    return on;
 }
 
 // After an access that missed: was it only the way it is checked? Then the block is translated
@@ -645,10 +648,8 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
                 sample(*p.block);
                 return true;
             case Point::kExit: cpu.rip = p.exit.target; break;
-            case Point::kAgain:
-                cpu.rip = p.block->rip;
-                judge(*p.block);
-                return true;
+            case Point::kAgain: cpu.rip = p.block->rip; return true;
+            case Point::kTrial: return true;  // never left by
             case Point::kCall: return true;
         }
         if (cpu.tick_base >= cpu.translated.stop_at || (cpu.threads && cpu.kicked)) {

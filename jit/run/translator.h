@@ -59,8 +59,7 @@ private:
         u8* guard = nullptr;  // how jumps from other pages enter it, made for the first of them
         u64 crossed_at = 0;   // tick of the last group check that failed by a page border ...
         u8 crossings = 0;     // ... and how many have in quick succession
-        const u64* trial = nullptr;  // Emitter::trial()
-        u64 told_at = 0;             // tick of the last PageSite::kTold misses of a site
+        u64 told_at = 0;      // tick of the last PageSite::kTold misses of a site
     };
 
     // What lies in an arena of the code memory. Arenas are filled in turn; when all are full, the
@@ -100,7 +99,7 @@ private:
     bool interpret(u32 point);
     const void* touch(u32 point);
     void sample(cpu::Block& block);
-    void judge(cpu::Block& block);
+    const void* judge(u32 point);
     bool site_missed(const Point& p);
     void check_more_simply(const Point& p, LinearAddr va);
     const void* enter_page(u32 point);

@@ -170,6 +170,7 @@ void Emitter::emit_cold() {
         x87_note_ = {};
         emit_exit(t.target);
     }
+    emit_cold_trial();
     for (const ColdAccess& c : accesses_) emit_cold_access(c);
     for (const ColdExit& c : exits_) emit_cold_exit(c);
     for (const ColdResolve& c : resolves_) emit_cold_resolve(c);

@@ -48,10 +48,9 @@ public:
     // Where the caller puts the code of the block to be emitted next.
     ir::Block& code() { return ir_; }
     // Emits `block`, whose IR is in code(); throws NotNative or Xbyak::Error. A block whose sites
-    // are on trial counts down from trial_runs at trial(), if that is not null, and leaves below 0.
+    // are on trial asks (Callbacks::judge) when it has run trial_runs times.
     void run(cpu::Block& block, FlagsDeadAt flags_dead_at, u64 trial_runs, void* memory,
              std::size_t bytes);
-    const u64* trial() const { return trial_; }
     // The guard of a block that is entered from other pages; kGuardBytes are enough.
     static constexpr std::size_t kGuardBytes = 80;
     void emit_page_guard(const cpu::Block& block, const u8* code, u32 number, void* memory,
@@ -289,6 +288,7 @@ private:
     Site take_site(const ir::Op& address, const PageUse& use, unsigned bytes, unsigned alignment);
     Xbyak::Address site_member(const u8* site, int member);
     void emit_trial(u64 runs);
+    void emit_cold_trial();
     Jump check_site(const Site& site, unsigned bytes);
     void load_site_addend(const Site& site);
     void check_alignment(const ir::Op& address, unsigned alignment);
@@ -341,6 +341,8 @@ private:
     std::vector<Loc> loc_;
     PageUses page_uses_;
     u64* trial_ = nullptr;
+    Jump trial_over_;
+    u32 trial_point_ = 0;
     Site slot_sites_[cpu::TranslatorState::kPageAddends];  // that hold a slot's addend, if any
     ir::Value scratch_[2] = {ir::kNoValue, ir::kNoValue};
     ir::Value spilled_[4] = {ir::kNoValue, ir::kNoValue, ir::kNoValue, ir::kNoValue};

@@ -49,16 +49,18 @@ Site Emitter::take_site(const Op& address, const PageUse& use, unsigned bytes, u
     return site;
 }
 
-// In front of a block on trial: leaves when it has run `runs` times.
+// In front of a block on trial: asks the runtime when it has run `runs` times, and goes on. (It
+// must not leave here: who jumps to a block that replaces the flags need not have kept them.)
 void Emitter::emit_trial(u64 runs) {
     trial_ = reinterpret_cast<u64*>(context_.memory.take_data(32));
     if (!trial_) return;
     *trial_ = runs;
-    Point p;
-    p.kind = Point::kAgain;
-    p.recipe = kRecipeInMemory;
     dec(site_member(reinterpret_cast<const u8*>(trial_), 0));
-    leaves_.push_back({jump_if(kNegative), point(p), {}, false});
+    trial_over_ = jump_if(kNegative);
+    Point p;
+    p.kind = Point::kTrial;
+    p.access.retry = address(position()) + context_.thunks.executable;
+    trial_point_ = point(p);
 }
 
 // A member of the site, as the operand of the next instruction, which has 7 bytes.
@@ -91,6 +93,13 @@ Emitter::Jump Emitter::check_site(const Site& site, unsigned bytes) {
 }
 
 void Emitter::load_site_addend(const Site& site) { mov(r11, site_member(site.at, kAddendAt)); }
+
+void Emitter::emit_cold_trial() {
+    if (!trial_) return;
+    land(trial_over_);
+    mov(r12d, trial_point_);
+    jmp(context_.thunks.judge);
+}
 
 void Emitter::emit_cold_site(const ColdAccess& c) {
     if (c.note != X87Note{}) {

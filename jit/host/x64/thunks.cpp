@@ -41,6 +41,9 @@ public:
         t.enter_page = getCurr();
         write_way_on(callbacks_.enter_page);
         align(16);
+        t.judge = getCurr();
+        write_way_on(callbacks_.judge);
+        align(16);
         t.stack = getCurr();
         write_stack();
         for (unsigned form = 0; form < Site::kForms; ++form)

@@ -22,6 +22,8 @@ struct Callbacks {
     // A jump from another page to a block (a point of kind kExit) whose page the exec TLB does not
     // hold as it was; the state is in CpuState. Where to go on; null: nowhere, leave.
     const void* (*enter_page)(cpu::Cpu*, u32 point);
+    // The trial of a block (a point of kind kTrial) is over. Where to go on.
+    const void* (*judge)(cpu::Cpu*, u32 point);
     // Interprets one instruction; state is in CpuState. True: go on behind it; false: leave, all
     // done.
     bool (*interpret)(cpu::Cpu*, u32 point);
@@ -34,6 +36,7 @@ struct Thunks {
     const void* leave = nullptr;  // jmp, r12d = point
     const void* touch = nullptr;  // jmp, r12d = point; goes on where the callback says, or leaves
     const void* enter_page = nullptr;  // jmp, r12d = point; as touch
+    const void* judge = nullptr;       // jmp, r12d = point; as touch
     const void* find = nullptr;  // call, r11 = rip, r12d = point; does not come back if refused
     const void* no_target = nullptr;  // jmp, r11 = key: what unused entries of the table lead to
     const void* interpret = nullptr;  // call, r12d = point
