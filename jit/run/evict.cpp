@@ -34,6 +34,7 @@ void Translator::evict(unsigned arena) {
     }
     unlink_exits(arena);
     cpu_.mmu.forget_sites();  // some are the arena's
+    statistics_.sites_filled += sites_filled(arena);
     for (auto& target : cpu_.translated.targets)
         if (code_->holds(arena, target.code)) target = no_target();
     for (const u32 recipe : a.resolvers) resolvers_[recipe] = generic_resolver_;
@@ -69,6 +70,7 @@ void Translator::empty() {
 
 void Translator::flushed() {
     for (unsigned n = CodeMemory::kArenas; n-- > 0;) {
+        statistics_.sites_filled += sites_filled(n);
         arenas_[n] = {};
         code_->use(n);
         points_.use(n);

@@ -118,12 +118,17 @@ Statistics Translator::statistics() {
     s.overwrites = cpu_.blocks->overwrites;
     s.overwritten_blocks = cpu_.blocks->dropped_blocks;
     s.loosened = cpu_.blocks->loosened;
-    for (unsigned a = 0; a < CodeMemory::kArenas; ++a)
-        for (const Point& p : points_.of(a))
-            if (p.kind == Point::kAccess && p.site) s.sites_filled += p.site->changes;
+    for (unsigned a = 0; a < CodeMemory::kArenas; ++a) s.sites_filled += sites_filled(a);
     s.sites_forgotten = cpu_.mmu.sites().forgotten;
     s.seconds = clock_.seconds();
     return s;
+}
+
+u64 Translator::sites_filled(unsigned arena) {
+    u64 n = 0;
+    for (const Point& p : points_.of(arena))
+        if (p.kind == Point::kAccess && p.site) n += p.site->changes;
+    return n;
 }
 
 // --- translating ---

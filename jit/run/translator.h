@@ -80,6 +80,7 @@ private:
     void evict(unsigned arena);
     void unlink_incoming(Translation& t);
     void unlink_exits(unsigned arena);
+    u64 sites_filled(unsigned arena);
     void unlink(u32 point);
     void link(u32 point, Translation& to);
     u8* guard_of(Translation& to);
