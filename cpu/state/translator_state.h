@@ -6,17 +6,13 @@
 namespace rm::cpu {
 
 struct TranslatorState {
-    u64 stop_at = 0;      // translated code leaves when the tick count has reached this ...
-    i64 ticks_left = 0;   // ... as it counts: stop_at - tick count at the block's first instruction
+    u64 stop_at = 0;      // translated code leaves when the tick count has reached this
     u32 flag_recipe = 0;  // 0: CpuState::cc is right; else how to make it (jit/run/flag_recipe.h)
     u32 vector_live = 0;  // 1: XMM0-15 and MXCSR are in the host's registers
     u32 x87_live = 0;     // 1: the x87 registers, FCW, FSW and FTW are in the host's
     u64 flag_slots[4] = {};  // operands of the recipe
     u64 spill[4] = {};       // values of the running instruction
-    // host - linear address of pages that the running block has checked (jit/host/x64/page_uses.h)
-    static constexpr unsigned kPageAddends = 4;
-    u64 page_addends[kPageAddends] = {};
-    u64 salt = 0;  // of the address space and mode: part of every key below
+    u64 salt = 0;            // of the address space and mode: part of every key below
     u64 host_mxcsr = 0;
     void* engine = nullptr;  // the object behind the code, for calls out of it
     u8 x87_image[112] = {};  // as FNSAVE and FRSTOR have it, on the way to the host and back

@@ -506,7 +506,8 @@ const void* Translator::judge(u32 number) {
 // again.
 void Translator::check_more_simply(const Point& p, LinearAddr va) {
     using Checks = Block::Checks;
-    constexpr u64 kQuick = 4096;  // ticks
+    // A miss costs about as much as 1000 ticks.
+    constexpr u64 kQuick = 32768;
     constexpr u8 kOften = 16;
     Translation* t = of(*p.block);
     if (!t || !(p.stack || p.group || p.site)) return;

@@ -39,7 +39,7 @@ void Emitter::emit_compare(Value v) {
     begin_recipe(v, r);
     // The first operand: register or memory; a constant needs a register.
     auto compare = [&](const Operand& a) {
-        with_source(
+        with_operand(
             o.b, o.size,
             [&](const Operand& b) {
                 if (a.isMEM() && b.isMEM()) {
@@ -71,7 +71,7 @@ void Emitter::emit_compare(Value v) {
              host_of(loc_[o.b].n >> 3) < 0)
         compare(sized_reg(in_register(o.a, o.size), o.size));
     else
-        with_source(o.a, o.size, compare, {}, without_rex(o.b));
+        with_operand(o.a, o.size, compare, {}, without_rex(o.b));
     set_recipe(r, v, exact_flags(o.code));
 }
 
@@ -216,7 +216,7 @@ void Emitter::emit_binary(Value v) {
     } else {
         d = to_destination(v, a, b);
         const Reg x = sized_reg(d.reg, o.size);
-        with_source(
+        with_operand(
             b, o.size, [&](const Operand& s) { operate(o.code, x, s); },
             [&](u64 c) { operate(o.code, x, static_cast<u32>(c), step); },
             d.guest >= 0 && d.reg.getIdx() < 4);

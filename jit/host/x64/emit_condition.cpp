@@ -23,7 +23,7 @@ void Emitter::emit_equal(Value v) {
     }
     const Loc b = loc_[o.b];
     if (b.kind != Loc::kConstant || !(o.size < 3 || fits32(b.imm))) not_native();
-    with_source(o.a, o.size, [&](const Operand& a) {
+    with_operand(o.a, o.size, [&](const Operand& a) {
         if (b.imm == 0 && a.isREG())
             test(a, static_cast<const Reg&>(a));
         else
@@ -157,7 +157,7 @@ void Emitter::emit_select(Value v) {
         if (y.kind == Loc::kConstant) not_native();
         move_to(d.reg, o.c, o.size);
     }
-    with_source(o.b, o.size, [&](const Operand& s) { cmov(c.n, sized_reg(d.reg, o.size), s); });
+    with_operand(o.b, o.size, [&](const Operand& s) { cmov(c.n, sized_reg(d.reg, o.size), s); });
     finish(v, d);
 }
 

@@ -20,7 +20,7 @@ u32 Emitter::point(Point p) {
 
 // The instructions so far are done. The jump is taken when it is time to look up.
 Emitter::Jump Emitter::count_ticks(unsigned n) {
-    sub(sized(state(&cpu_.translated.ticks_left), 3), n);
+    sub(sized(in_frame(Frame::kTicksLeft), 3), n);
     if (!cpu_.threads) return jump_if(kLessOrEqual);
     // Another thread wants something: the count is this one's alone to change.
     const Jump late = skip_if(kLessOrEqual);

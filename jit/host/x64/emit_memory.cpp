@@ -90,9 +90,10 @@ RegExp Emitter::host_address(const Op& address) {
     const int k = static_cast<int>(static_cast<i64>(address.imm));
     if (address.a != kNoValue) {
         const unsigned guest = loc_[address.a].n >> 3;
-        if (host_of(guest) < 0)
-            add(r11, sized(gpr_home(guest), 3));
-        else if (address.b == kNoValue)
+        if (host_of(guest) < 0) {  // by a plain MOV: with_operand()
+            mov(r12, sized(gpr_home(guest), 3));
+            add(r11, r12);
+        } else if (address.b == kNoValue)
             return r11 + Reg64(host_of(guest)) + k;
         else
             add(r11, Reg64(host_of(guest)));
@@ -102,8 +103,8 @@ RegExp Emitter::host_address(const Op& address) {
 }
 
 RegExp Emitter::page_addend(u8 slot) const {
-    return state(slot == PageUse::kStackSlot ? &cpu_.mmu.stack_page()->addend
-                                             : &cpu_.translated.page_addends[slot]);
+    return slot == PageUse::kStackSlot ? state(&cpu_.mmu.stack_page()->addend)
+                                       : in_frame(Frame::kPageAddends + 8 * slot);
 }
 
 RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment, Value stored) {

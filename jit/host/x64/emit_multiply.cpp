@@ -58,8 +58,8 @@ void Emitter::emit_multiply(Value v) {
             const i32 c = static_cast<i32>(loc_[o.b].imm);
             const Destination d = destination(v, {o.a});
             if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
-            with_source(o.a, o.size,
-                        [&](const Operand& s) { imul(sized_reg(d.reg, o.size), s, c); });
+            with_operand(o.a, o.size,
+                         [&](const Operand& s) { imul(sized_reg(d.reg, o.size), s, c); });
             finish(v, d);
         } else {
             Value a = o.a, b = o.b;
@@ -73,7 +73,7 @@ void Emitter::emit_multiply(Value v) {
                 if (d.guest >= 0 && is_gpr(b, static_cast<unsigned>(d.guest))) not_native();
                 move_to(d.reg, a, o.size);
             }
-            with_source(b, o.size, [&](const Operand& s) { imul(sized_reg(d.reg, o.size), s); });
+            with_operand(b, o.size, [&](const Operand& s) { imul(sized_reg(d.reg, o.size), s); });
             finish(v, d);
         }
     }

@@ -14,8 +14,9 @@ using ir::Op;
 using ir::Value;
 
 namespace {
-// Host register number of each guest register, -1: in CpuState.
+// Host register number of each guest register; -1: in the frame, number kHomeOf.
 constexpr i8 kHostOf[16] = {0, 1, 2, 3, 15, 5, 6, 7, 8, 9, -1, -1, 10, 14, -1, -1};
+constexpr i8 kHomeOf[16] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 1, -1, -1, 2, 3};
 
 bool leaves(const Op& op) { return ir::info(op.code).effect == ir::Effect::kLeaves; }
 // Shifts by a count that may be zero read the flags only to keep them.
@@ -23,11 +24,45 @@ bool keeps_flags(Code c) {
     return c == Code::shl || c == Code::shr || c == Code::sar || c == Code::rol || c == Code::ror ||
            c == Code::shld || c == Code::shrd;
 }
+// Its 32-bit result, if in a scratch register, is in a whole one with zeros above: the host's
+// operation of that size has made it.
+bool clears_upper(const Op& op) {
+    switch (op.code) {
+        case Code::load:
+        case Code::add:
+        case Code::sub:
+        case Code::adc:
+        case Code::sbb:
+        case Code::and_:
+        case Code::or_:
+        case Code::xor_:
+        case Code::shl:
+        case Code::shr:
+        case Code::sar:
+        case Code::rol:
+        case Code::ror:
+        case Code::imul:
+        case Code::not_:
+        case Code::bswap:
+        case Code::popcnt:
+        case Code::lzcnt:
+        case Code::zero_extend:
+        case Code::sign_extend:
+        case Code::select: return op.size == 2;
+        default: return false;
+    }
+}
 bool faults(const Op& op) { return ir::info(op.code).effect == ir::Effect::kFaults; }
 }  // namespace
 
 int Emitter::host_of(unsigned guest) { return guest < 16 ? kHostOf[guest] : -1; }
-RegExp Emitter::gpr_home(unsigned guest) const { return state(&cpu_.gpr[guest]); }
+int Emitter::home_of(unsigned guest) {
+    return guest < 16 && kHomeOf[guest] >= 0 ? Frame::kHomes + 8 * kHomeOf[guest] : -1;
+}
+RegExp Emitter::gpr_home(unsigned guest) const {
+    const int home = home_of(guest);
+    return home >= 0 ? in_frame(home) : state(&cpu_.gpr[guest]);
+}
 
 Reg Emitter::sized_reg(const Reg64& r, unsigned size) {
     switch (size) {
@@ -471,6 +506,20 @@ void Emitter::with_source(Value v, unsigned size, FunctionRef<void(const Operand
     }
 }
 
+void Emitter::with_operand(Value v, unsigned size, FunctionRef<void(const Operand&)> f,
+                           FunctionRef<void(u64)> constant, bool high) {
+    const Loc l = loc_[v];
+    const bool home = size >= 2 && l.kind == Loc::kGpr && !(l.n & 7) && host_of(l.n >> 3) < 0;
+    const int n = !home ? -1 : scratch_[1] == kNoValue ? 1 : scratch_[0] == kNoValue ? 0 : -1;
+    if (n < 0) return with_source(v, size, f, constant, high);
+    const unsigned free = static_cast<unsigned>(n);
+    scratch_[free] = v;
+    const Reg r = sized_reg(scratch_reg(free), size);
+    mov(r, sized(gpr_home(l.n >> 3), size));
+    f(r);
+    release(free);
+}
+
 // AH..BH to a register that only instructions with a REX prefix can name. Keeps the flags.
 void Emitter::load_high_byte(const Reg64& to, unsigned host) {
     const Reg8 low(static_cast<int>(host)), high(static_cast<int>(host) + 4);
@@ -602,7 +651,15 @@ void Emitter::emit_put(Value v) {
         mov(sized(gpr_home(guest), o.size < 2 ? o.size : 3), c);
         return;
     }
+    const bool extended =
+        o.size == 2 &&
+        (clears_upper(op(o.a)) || (op(o.a).code == Code::get && l.kind == Loc::kGpr && !(l.n & 7)));
     const Reg64 r = in_register(o.a, o.size);
+    if (extended && (r.getIdx() == 11 || r.getIdx() == 12)) {
+        before_write(guest);
+        mov(sized(gpr_home(guest), 3), r);
+        return;
+    }
     if (o.size == 2 && r.getIdx() != 11 && r.getIdx() != 12) {
         before_write(guest);
         const unsigned n = take_scratch(v);

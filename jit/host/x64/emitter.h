@@ -3,10 +3,11 @@
 //
 // Host registers: rax rcx rdx rbx rbp rsi rdi r8 r9 hold the guest's registers of the same name,
 // r15 the guest's rsp, r10 and r14 the guest's r12 and r13; guest r10 r11 r14 r15, which compiled
-// code uses least, live in CpuState. r13 = the processor (from_r13()), r11 and r12 scratch. XMM0-15
-// hold the guest's while TranslatorState::vector_live is set, the x87 unit is the guest's while
-// x87_live is. Guest flags are in the host's flags between producer and consumer; whatever else may
-// see them (a fault, an event, the next block) gets a recipe (jit/run/flag_recipe.h).
+// code uses least, live in the frame (thunks.h). r13 = the processor (from_r13()), r11 and r12
+// scratch. XMM0-15 hold the guest's while TranslatorState::vector_live is set, the x87 unit is the
+// guest's while x87_live is. Guest flags are in the host's flags between producer and consumer;
+// whatever else may see them (a fault, an event, the next block) gets a recipe
+// (jit/run/flag_recipe.h).
 #pragma once
 #include <span>
 
@@ -88,8 +89,11 @@ public:
     static Xbyak::Address sized(const Xbyak::RegExp& e, unsigned size) {
         return Xbyak::Address(8u << size, false, e);
     }
-    // Host register of a guest GPR, or -1: it lives at gpr_home().
+    // Host register of a guest GPR, or -1: it lives at gpr_home(), at home_of() in the frame.
     static int host_of(unsigned guest);
+    static int home_of(unsigned guest);
+    // A member of the frame (thunks.h) by its offset.
+    Xbyak::RegExp in_frame(int member) const { return rsp + (member + pushed_); }
     Xbyak::RegExp gpr_home(unsigned guest) const;
     Xbyak::RegExp state(const void* member) const { return r13 + from_r13(cpu_, member); }
     static Xbyak::Reg sized_reg(const Xbyak::Reg64& r, unsigned size);
@@ -268,6 +272,11 @@ private:
     // high: f can take AH..BH (its instruction needs no REX prefix).
     void with_source(ir::Value v, unsigned size, FunctionRef<void(const Xbyak::Operand&)> f,
                      FunctionRef<void(u64)> constant = {}, bool high = false);
+    // The same for an operand of arithmetic: one that lives in memory comes in a scratch register,
+    // if one is free. Zen's memory renaming makes a plain MOV from a home that was stored lately
+    // free of latency; as an operand in memory it costs a store's forwarding, eight cycles.
+    void with_operand(ir::Value v, unsigned size, FunctionRef<void(const Xbyak::Operand&)> f,
+                      FunctionRef<void(u64)> constant = {}, bool high = false);
     static bool fits32(u64 v) {
         return static_cast<u64>(static_cast<i64>(static_cast<i32>(v))) == v;
     }
@@ -343,7 +352,7 @@ private:
     u64* trial_ = nullptr;
     Jump trial_over_;
     u32 trial_point_ = 0;
-    Site slot_sites_[cpu::TranslatorState::kPageAddends];  // that hold a slot's addend, if any
+    Site slot_sites_[Frame::kPageAddendCount];  // that hold a slot's addend, if any
     ir::Value scratch_[2] = {ir::kNoValue, ir::kNoValue};
     ir::Value spilled_[4] = {ir::kNoValue, ir::kNoValue, ir::kNoValue, ir::kNoValue};
     Xbyak::RegExp place_;
@@ -352,6 +361,7 @@ private:
     Flags flags_;
     cpu::Cc host_flags_ = 0;  // which of the guest's flags are exact in the host's
     unsigned next_pair_ = 0;
+    int pushed_ = 0;  // bytes on the stack above the frame
     std::vector<TakenSide> taken_;
     std::vector<ColdLeave> leaves_;
     std::vector<ColdExit> exits_;

@@ -87,7 +87,9 @@ void Emitter::compute_host_flags(const FlagRecipe& r) {
         load_source(r11, r.a);
         mov(r12, r11);
         push(r11);
+        pushed_ += 8;
         load_source(r11, r.result);
+        pushed_ -= 8;
         sub(x, y);
         pop(r11);
         cmp(y, x);
@@ -127,7 +129,9 @@ Cc Emitter::compute_flags(const FlagRecipe& r) {
 std::size_t Emitter::emit_resolver(const FlagRecipe& r, void* memory, std::size_t bytes) {
     if (!can_compute(r)) return 0;
     start(memory, bytes);
+    pushed_ = 8;  // the return address
     (void)compute_flags(r);
+    pushed_ = 0;
     mov(sized(state(&cpu_.translated.flag_recipe), 2), 0);
     ret();
     return getSize();

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cpu/state/cpu_state.h"
-#include "cpu/state/translator_state.h"
+#include "jit/host/x64/thunks.h"
 
 namespace rm::jit::x64 {
 
@@ -14,7 +14,7 @@ using ir::Value;
 
 namespace {
 constexpr i64 kMaxSpan = 512;
-constexpr unsigned kSlots = cpu::TranslatorState::kPageAddends;
+constexpr unsigned kSlots = Frame::kPageAddendCount;
 }  // namespace
 
 void PageUses::forget_registers() {

@@ -17,7 +17,7 @@ struct PageUse {
     bool write = false;
     bool stack = false;  // checked against the stack page (memory::StackPage)
     u8 bytes = 0;        // of this access; 0: not one that this analysis knows
-    u8 slot = 0;         // kFirst, kLater: index into TranslatorState::page_addends, or kStackSlot
+    u8 slot = 0;         // kFirst, kLater: of Frame::kPageAddends, or kStackSlot
     i16 first = 0;       // kFirst: the group's first byte, from this access's address ...
     u16 span = 0;        // ... and its number of bytes
     static constexpr u8 kStackSlot = 0xFF;

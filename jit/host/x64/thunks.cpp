@@ -2,6 +2,8 @@
 
 #include <xbyak/xbyak.h>
 
+#include <iterator>
+
 #include "cpu/semantics/sse_host.h"
 #include "jit/host/x64/emitter.h"
 #include "jit/host/x64/x87.h"
@@ -74,23 +76,36 @@ private:
     Address at32(const void* member) const { return Address(32, false, at(member).getRegExp()); }
     Address at128(const void* member) const { return Address(128, false, at(member).getRegExp()); }
 
-    void load_registers() {
+    // depth: bytes on the stack above the frame.
+    Address frame(int member, int depth) const { return qword[rsp + depth + member]; }
+    void load_registers(int depth = 0) {
         mov(rax, at(&cpu_.translated.stop_at));
         sub(rax, at(&cpu_.tick_base));
-        mov(at(&cpu_.translated.ticks_left), rax);
+        mov(frame(Frame::kTicksLeft, depth), rax);
+        for (unsigned g = 0; g < 16; ++g)
+            if (const int h = Emitter::home_of(g); h >= 0) {
+                mov(rax, at(&cpu_.gpr[g]));
+                mov(frame(h, depth), rax);
+            }
         for (unsigned g = 0; g < 16; ++g)
             if (const int h = Emitter::host_of(g); h >= 0) mov(Reg64(h), at(&cpu_.gpr[g]));
     }
     // Changes rax.
-    void store_ticks() {
+    void store_ticks(int depth) {
         mov(rax, at(&cpu_.translated.stop_at));
-        sub(rax, at(&cpu_.translated.ticks_left));
+        sub(rax, frame(Frame::kTicksLeft, depth));
         mov(at(&cpu_.tick_base), rax);
     }
-    void store_registers() {
+    // Changes rax.
+    void store_registers(int depth = 0) {
         for (unsigned g = 0; g < 16; ++g)
             if (const int h = Emitter::host_of(g); h >= 0) mov(at(&cpu_.gpr[g]), Reg64(h));
-        store_ticks();
+        for (unsigned g = 0; g < 16; ++g)
+            if (const int h = Emitter::home_of(g); h >= 0) {
+                mov(rax, frame(h, depth));
+                mov(at(&cpu_.gpr[g]), rax);
+            }
+        store_ticks(depth);
     }
     // Clobbers nothing but flags.
     void store_vectors() {
@@ -135,7 +150,8 @@ private:
     }
     void write_enter() {
         for (const Reg64& r : {rbx, rbp, r12, r13, r14, r15}) push(r);
-        sub(rsp, 8);
+        static_assert(Frame::kBytes % 16 == 8);
+        sub(rsp, Frame::kBytes);
         lea(r13, ptr[rdi - from_r13(cpu_, &cpu_)]);
         mov(r12, rsi);
         load_registers();
@@ -151,7 +167,7 @@ private:
         call(retire_x87_);
         mov(eax, r12d);
         L(epilogue_);
-        add(rsp, 8);
+        add(rsp, Frame::kBytes);
         for (const Reg64& r : {r15, r14, r13, r12, rbp, rbx}) pop(r);
         ret();
     }
@@ -191,7 +207,7 @@ private:
         lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(rsi, r11);
         mov(edx, r12d);
-        store_ticks();
+        store_ticks(8 + 8 * static_cast<int>(std::size(kept)));
         call_keeping_vectors(callbacks_.find);
         test(eax, eax);
         for (int n = 8; n >= 0; --n) pop(kept[n]);
@@ -317,7 +333,7 @@ private:
     }
     void write_interpret() {
         Label left;
-        store_registers();
+        store_registers(8);
         retire_vectors();
         sub(rsp, 8);
         lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
@@ -327,7 +343,7 @@ private:
         add(rsp, 8);
         test(al, al);
         jz(left);
-        load_registers();
+        load_registers(8);
         ret();
         L(left);
         call(retire_x87_);
@@ -337,13 +353,13 @@ private:
     }
     // Nothing but CpuState::cc changes; vectors stay in the registers.
     void write_resolve() {
-        store_registers();
+        store_registers(8);
         sub(rsp, 8);
         lea(rdi, ptr[r13 + from_r13(cpu_, &cpu_)]);
         mov(esi, r12d);
         call_keeping_vectors(callbacks_.resolve);
         add(rsp, 8);
-        load_registers();
+        load_registers(8);
         ret();
     }
 

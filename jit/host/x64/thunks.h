@@ -64,6 +64,22 @@ inline int from_r13(const cpu::Cpu& cpu, const void* member) {
                             reinterpret_cast<const u8*>(&cpu.translated));
 }
 
+// What translated code has on the host's stack, from rsp on. What it stores and soon loads again is
+// here: Zen renames memory that is addressed by rsp, so that such a load, by a plain MOV, takes no
+// time, while one by another register waits eight cycles or more for the store. While C++ runs,
+// CpuState and TranslatorState have what the frame has.
+struct Frame {
+    static constexpr int kHomes = 0;  // guest registers without a host register (Emitter::home_of)
+    static constexpr unsigned kHomeCount = 4;
+    // Ticks until somebody must look: TranslatorState::stop_at - the tick count at the block's
+    // first instruction.
+    static constexpr int kTicksLeft = kHomes + 8 * kHomeCount;
+    // Host - linear address of pages that the running block has checked (page_uses.h).
+    static constexpr int kPageAddends = kTicksLeft + 8;
+    static constexpr unsigned kPageAddendCount = 4;
+    static constexpr int kBytes = kPageAddends + 8 * kPageAddendCount;
+};
+
 // What enter() returns when the state is complete already.
 inline constexpr u32 kLeftDone = ~u32{0};
 // What it returns when an indirect target has been dropped between its check and the jump, by the
