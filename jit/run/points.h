@@ -58,6 +58,7 @@ struct alignas(64) Point {
     bool stack : 1 = false;       // kAccess: the check is against the stack page
     bool aligned : 1 = false;     // kAccess: ... and for an aligned access only
     bool must_align : 1 = false;  // kAccess: else it faults
+    bool ahead : 1 = false;       // kAccess: the first of them is a read, others write
     bool group : 1 = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
     bool cross_page : 1 = false;  // kExit: the target is on another page
     bool certain : 1 = false;  // kInstruction, an indirect branch: nothing of it can fault any more

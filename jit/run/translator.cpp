@@ -451,7 +451,9 @@ const void* Translator::touch(u32 number) {
     }
     const bool passes = !p.aligned || !(va & (p.size - 1u));
     if (!passes && p.must_align) return nullptr;  // it faults, before anything of the page counts
-    const bool good = cpu_.mmu.touch(va, p.size, p.write ? Access::kWrite : Access::kRead);
+    // Of a group, only what comes first may set D bits.
+    const Access access = p.write && !p.ahead ? Access::kWrite : Access::kRead;
+    const bool good = cpu_.mmu.touch(va, p.size, access) && (!p.ahead || cpu_.mmu.writable(va));
     update_salt();  // the walk may have found the page elsewhere
     if (p.site && site_missed(p)) return nullptr;
     if (good && passes && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
@@ -492,7 +494,7 @@ const void* Translator::judge(u32 number) {
     if (block.sites != Block::Sites::kTried || !t) return on;
     for (u32 n = t->first_point; n < t->first_point + t->points; ++n) {
         const Point& p = points_[n];
-        if (p.kind != Point::kAccess || !p.site || p.site->changes * 64 <= options_.trial) continue;
+        if (p.kind != Point::kAccess || !p.site || p.site->changes * 40 <= options_.trial) continue;
         block.roams |= u32{1} << p.insn;
         ++statistics_.roaming;
     }
@@ -511,7 +513,8 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
     constexpr u8 kOften = 16;
     Translation* t = of(*p.block);
     if (!t || !(p.stack || p.group || p.site)) return;
-    if ((va ^ (va + p.size - 1)) & kPageMask) {
+    const bool crosses = (va ^ (va + p.size - 1)) & kPageMask;
+    if (crosses || (p.ahead && !cpu_.mmu.writable(va))) {
         if (!p.group) return;
         if (cpu_.tick_base - t->crossed_at > kQuick) t->crossings = 0;
         t->crossed_at = cpu_.tick_base;

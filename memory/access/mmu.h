@@ -97,6 +97,10 @@ public:
     // They are of the arrays that the user and the supervisor use now.
     const SiteLog& sites() const { return sites_; }
     void forget_sites() { sites_.forget_all(); }
+    // Does the TLB hold the page of va for writing by the current class?
+    bool writable(LinearAddr va) const {
+        return data_[(va >> 12) & (kTlbEntries - 1)].write == (va & kPageMask);
+    }
     // Is the write tag of va's page withheld only because of decoded code?
     bool withheld_for_code(LinearAddr va) const;
     // touch() for a fetch of the byte at va. A device page is refused untouched.

@@ -136,8 +136,11 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
     const Site site = use.stack ? Site{} : take_site(address, use, bytes, alignment);
     // A single access by the stack pointer is aligned nearly always; where not, Translator::touch()
     // has it checked in another way.
-    const bool aligned = site.form == Site::kPage || (use.stack && use.role == PageUse::kAlone &&
-                                                      std::has_single_bit(bytes) && bytes <= 8);
+    // So is one that must be: a single access that is not faults, there.
+    const bool alone = use.role == PageUse::kAlone && std::has_single_bit(bytes);
+    const bool aligned = site.form == Site::kPage || (use.stack && alone && bytes <= 8) ||
+                         (!site.at && !use.stack && alone && alignment && alignment == bytes - 1);
+    const bool for_write = write || use.ahead;
     const u32 retry = position();
     Missed missed;
     RegExp host;
@@ -153,12 +156,12 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         load_address(r11, address, 0);
         if (has_base(address)) add(r11, segment_base(address));
         mov(linear, r11);
-        missed.page = check_page(bytes, write);
+        missed.page = check_page(bytes, write, false);
         add(r11, linear);
         host = RegExp(r11);
     } else {
         const bool together = use.first == 0 && !use.stack;
-        const bool checked_with_page = site.form == Site::kPage && alignment == bytes - 1;
+        const bool checked_with_page = aligned && alignment == bytes - 1;
         if (!together) check_alignment(address, alignment);
         load_address(r11, address, static_cast<u64>(i64{use.first}));
         if (has_base(address)) add(r11, segment_base(address));
@@ -171,7 +174,7 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         else if (use.stack)
             missed = check_stack(use.span, aligned);
         else
-            missed.page = check_page(use.span, write);
+            missed.page = check_page(use.span, for_write, aligned);
         if (use.role == PageUse::kFirst && use.slot != PageUse::kStackSlot) {
             slot_sites_[use.slot] = site;
             if (!site.at) mov(sized(page_addend(use.slot), 3), r11);
@@ -189,15 +192,15 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
 }
 
 // r11: the first byte's address -> the page's addend.
-Emitter::Jump Emitter::check_page(unsigned span, bool write) {
-    if (span == 1)
+Emitter::Jump Emitter::check_page(unsigned span, bool write, bool aligned) {
+    if (span == 1 || aligned)
         mov(r12, r11);
     else
         lea(r12, ptr[r11 + static_cast<int>(span - 1)]);
     shr(r11, 7);
     and_(r11d, kIndexMask);
     add(r11, sized(state(cpu_.mmu.data_table()), 3));
-    and_(r12, -4096);
+    and_(r12, static_cast<u32>(-4096) | (aligned ? span - 1 : 0));
     cmp(r12, qword[r11 + (write ? kWriteAt : kReadAt)]);
     const Jump missed = jump_if(kNotEqual);
     mov(r11, qword[r11 + kAddendAt]);
@@ -334,7 +337,8 @@ u32 Emitter::access_point(const Op& address, const PageUse& use, bool write, u32
     Point p;
     p.kind = Point::kAccess;
     p.size = use.span;
-    p.write = write;
+    p.write = write || use.ahead;
+    p.ahead = use.ahead;
     p.stack = use.stack;
     p.group = use.role == PageUse::kFirst;
     p.recipe = current_recipe();

@@ -288,7 +288,7 @@ private:
     Xbyak::Address segment_base(const ir::Op& address) const {
         return sized(state(&cpu_.seg_base64[address.m]), 3);
     }
-    Jump check_page(unsigned span, bool write);
+    Jump check_page(unsigned span, bool write, bool aligned);
     Missed check_stack(unsigned span, bool aligned);
     Xbyak::RegExp check_constant(u64 va, unsigned bytes, bool write, unsigned alignment,
                                  Jump& missed);

@@ -71,14 +71,12 @@ void PageUses::access(const ir::Block& block, Value v, bool write) {
     const i64 end = first + use.bytes;
     for (const u32 n : open_) {
         Group& g = groups_[n];
-        // What can be written can be read; the stack page can always be written.
-        if (g.base != base.unknown || g.index != index.unknown || g.scale != scale ||
-            (write && !g.write && !g.stack))
-            continue;
+        if (g.base != base.unknown || g.index != index.unknown || g.scale != scale) continue;
         if (std::max(end, g.end) - std::min(first, g.first) > kMaxSpan) continue;
         g.first = std::min(first, g.first);
         g.end = std::max(end, g.end);
         g.to = v;
+        g.write |= write;
         ++g.members;
         members_.push_back({at, n, first});
         return;
@@ -155,6 +153,8 @@ void PageUses::find(const ir::Block& block, bool groups) {
         use.slot = slots_[m.group];
         use.role = m.address == block[g.from].a ? PageUse::kFirst : PageUse::kLater;
         use.stack = g.stack;
+        // What can be written can be read, and the stack page can always be written.
+        use.ahead = use.role == PageUse::kFirst && !g.stack && g.write && !use.write;
         use.first = static_cast<i16>(g.first - m.offset);
         use.span = static_cast<u16>(g.end - g.first);
     }

@@ -3,6 +3,9 @@
 // a structure's fields. The first of such a group checks the bytes of all of them and keeps the
 // page's addend; the later ones use it. Nothing between them may take the mapping or its permission
 // away: a call of the interpreter ends every group, and with thread=multi there are none.
+// A group that is first read and then written is checked for writing; where that fails and a read
+// would not, the group's accesses are made by the interpreter, one by one: a read must not set D
+// bits.
 // A group that lies across a page border fails its check although its accesses are good; the
 // runtime counts that and has the block translated without groups (Translator::touch).
 #pragma once
@@ -15,6 +18,7 @@ namespace rm::jit::x64 {
 struct PageUse {
     enum Role : u8 { kAlone, kFirst, kLater } role = kAlone;
     bool write = false;
+    bool ahead = false;  // kFirst: a read, with writes among the later ones
     bool stack = false;  // checked against the stack page (memory::StackPage)
     u8 bytes = 0;        // of this access; 0: not one that this analysis knows
     u8 slot = 0;         // kFirst, kLater: of Frame::kPageAddends, or kStackSlot
