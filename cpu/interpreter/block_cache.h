@@ -51,6 +51,10 @@ struct alignas(64) Block {
     // its Insn::imm and nothing else, so a translation has to look there whenever it runs. wide:
     // the field has 8 bytes, else 4; is_signed: these are sign-extended.
     u32 loose = 0, loose_wide = 0, loose_signed = 0;
+    // Translator: where most runs of a trial went on, and the instruction that went there. 0: to
+    // different places.
+    u64 likely = 0;
+    u8 likely_insn = 0;
     // Translator, by bit n: instruction n accesses memory at odd addresses; on ever other pages.
     u32 misaligned = 0, roams = 0;
     Insn insns[];  // count of them

@@ -32,6 +32,8 @@ bool BlockCache::loosen(Block& b, unsigned n, std::span<const u8> bytes) {
     if (!field.bytes || std::memcmp(bytes.data(), b.host + i.offset, i.length - field.bytes))
         return false;
     if (b.translation) cpu_.translator->dropped(b);  // it has the old one built in
+    if (Frame& frame = *frame_of(b.machine >> 12); frame.watched)
+        forget_watchers(frame, b.machine, end_of(b));
     b.loose |= 1u << n;
     if (field.bytes == 8) b.loose_wide |= 1u << n;
     if (field.is_signed) b.loose_signed |= 1u << n;

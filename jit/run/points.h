@@ -66,8 +66,12 @@ struct alignas(64) Point {
     u16 insn = 0;
     u16 done = 0;  // kAccess, a store: bytes from `retry` to behind it
     // kAccess: the site (jit/host/x64/sites.h) that the check is by, a memory::PageSite or another.
+    // kExit of a block on trial: its `changes` count how often code left here.
     const memory::PageSite* site = nullptr;
     u32 recipe = 0;
+    // The translation that it belongs to, by number in its arena. `block` may be another one's, of
+    // a trace.
+    u32 owner = kNone;
     cpu::Block* block = nullptr;
     union {
         Exit exit;

@@ -170,26 +170,80 @@ bool Translator::flags_dead_at(Block& from, u64 rip) {
     return true;
 }
 
+// Where code of the trace goes on behind `block`, if mostly to one place. `on`: IR of the block up
+// to the jump that leads there is appended.
+bool Translator::way_on(const Block& block, unsigned part, x64::Part& out) {
+    ir::Block& code = emitter_.code();
+    const unsigned count = block.likely_insn + 1u;
+    build_ir(code, {block.insns, count}, context_of(block), {interpret_[part], count});
+    std::vector<ir::Op>& ops = code.ops;
+    const std::size_t last = ops.size() - 1;
+    if (ops[last].code != ir::Code::jump_to) return false;
+    if (ops[last].imm == block.likely) {
+        out.on = static_cast<ir::Value>(last);
+    } else if (last > 0 && ops[last - 1].code == ir::Code::jump_if &&
+               ops[last - 1].imm == block.likely &&
+               ops[ops[last - 1].a].code == ir::Code::condition) {
+        ops[last].code = ir::Code::constant;
+        out.on = static_cast<ir::Value>(last - 1);
+    } else {
+        return false;
+    }
+    out.end = ops.size();
+    return true;
+}
+
+// The IR of the block, and of those that mostly follow it: on its page, found by trials like it.
+void Translator::build_trace(Block& head) {
+    parts_.clear();
+    emitter_.code().ops.clear();
+    unsigned insns = 0;
+    for (Block* block = &head;;) {
+        const unsigned part = static_cast<unsigned>(parts_.size());
+        const std::size_t begin = emitter_.code().ops.size();
+        parts_.push_back({block, 0});
+        Block* next = nullptr;
+        if (head.sites == Block::Sites::kYes && block->likely && block->likely != head.rip &&
+            part + 1 < x64::kMostParts && !cpu_.threads && !head.host2)
+            next = cpu_.blocks->known(head, block->likely);
+        for (const x64::Part& p : parts_)
+            if (next == p.block) next = nullptr;
+        if (next && insns + block->likely_insn + 1u + next->count <= kMostTicks &&
+            way_on(*block, part, parts_.back())) {
+            insns += block->likely_insn + 1u;
+            block = next;
+            cpu_.blocks->watch(head, *block);
+            continue;
+        }
+        parts_.back().on = ir::kNoValue;
+        emitter_.code().ops.resize(begin);
+        build_ir(emitter_.code(), {block->insns, block->count}, context_of(*block),
+                 {interpret_[part], block->count});
+        parts_.back().end = emitter_.code().ops.size();
+        return;
+    }
+}
+
 // One try. False: the form of another instruction has to be interpreted.
 bool Translator::emit(Block& block, std::size_t& bytes) {
     const u32 points = points_.end();
     const std::size_t data = code_->data_mark();
-    ir::Block& code = emitter_.code();
-    code.ops.clear();
-    build_ir(code, {block.insns, block.count}, context_of(block), {interpret_, block.count});
+    build_trace(block);
+    const ir::Block& code = emitter_.code();
     const auto dead = [&](u64 rip) { return flags_dead_at(block, rip); };
+    const u32 owner = static_cast<u32>(arenas_[code_->arena()].translations.size());
+    const auto refused = [&](unsigned insn) {
+        interpret_[emitter_.part()][insn] = true;
+        points_.cut(points);
+        code_->cut_data(data);
+        return false;
+    };
     try {
-        emitter_.run(block, dead, options_.trial, code_->next(), kMaxBlockBytes);
+        emitter_.run(parts_, dead, options_.trial, owner, code_->next(), kMaxBlockBytes);
     } catch (const x64::NotNative& e) {
-        interpret_[e.insn] = true;
-        points_.cut(points);
-        code_->cut_data(data);
-        return false;
+        return refused(e.insn);
     } catch (const Xbyak::Error&) {  // a register that the form cannot name
-        interpret_[emitter_.insn()] = true;
-        points_.cut(points);
-        code_->cut_data(data);
-        return false;
+        return refused(emitter_.insn());
     }
     bytes = emitter_.getSize();
     unsigned native = 0;
@@ -215,14 +269,16 @@ Translator::Translation* Translator::translate(Block& block) {
     if (options_.samples == 0 && block.sites == Block::Sites::kNo)
         block.sites = Block::Sites::kTried;
     make_room();
-    for (unsigned n = 0; n < block.count; ++n)
-        interpret_[n] = cpu_.threads && cpu::orders_threads(block.insns[n]);
+    for (auto& row : interpret_) std::fill(std::begin(row), std::end(row), false);
+    if (cpu_.threads)
+        for (unsigned n = 0; n < block.count; ++n)
+            interpret_[0][n] = cpu::orders_threads(block.insns[n]);
     std::size_t bytes = 0;
     const u32 first_point = points_.end();
     for (unsigned tries = 0; !emit(block, bytes); ++statistics_.retries) {
         // Each refusal names another instruction; one that keeps coming back is a block for the
         // interpreter.
-        if (++tries <= block.count) continue;
+        if (++tries <= kMostTicks) continue;
         bytes = 0;
         break;
     }
@@ -241,10 +297,20 @@ Translator::Translation* Translator::translate(Block& block) {
     code_->take(bytes);
     dump(block, t);
     ++statistics_.blocks;
-    statistics_.instructions += block.count;
+    statistics_.traces += parts_.size() > 1;
+    for (const x64::Part& p : parts_)
+        t.longest += p.on == ir::kNoValue ? p.block->count : p.block->likely_insn + 1u;
+    statistics_.instructions += t.longest;
     statistics_.code_bytes += bytes;
     block.translation = &t;
     return &t;
+}
+
+// The translation that a point belongs to; null: it has been dropped.
+Translator::Translation* Translator::owner(u32 number) {
+    auto& all = arenas_[Points::arena_of(number)].translations;
+    const u32 n = points_[number].owner;
+    return n < all.size() && all[n].block ? &all[n] : nullptr;
 }
 
 // For -d op, out_asm and for perf.
@@ -382,8 +448,7 @@ void Translator::update_stop() {
     // What is left of it is counted in a signed number.
     constexpr u64 kLongest = u64{1} << 62;
     cpu_.translated.stop_at =
-        std::min({until_, cpu_.tick_base + kLongest,
-                  end > BlockCache::kMaxInsns ? end - BlockCache::kMaxInsns : 0});
+        std::min({until_, cpu_.tick_base + kLongest, end > kMostTicks ? end - kMostTicks : 0});
 }
 
 // From translated code, which does it by itself the next time.
@@ -415,7 +480,7 @@ bool Translator::touch_code(u64 rip) {
 }
 
 // A store to a page that holds code. False: nothing has changed, the interpreter makes it.
-bool Translator::store_beside_code(u64 va, const Point& p) {
+bool Translator::store_beside_code(u64 va, const Point& p, const Block& b) {
     PhysAddr machine = 0;
     if (!cpu_.mmu.place_beside_code(va, p.size, machine)) return false;
     // The marks stay as they are until the store is made; waiting for that may have moved the
@@ -432,7 +497,6 @@ bool Translator::store_beside_code(u64 va, const Point& p) {
         return true;
     }
     // Code that is running must not change under it.
-    const Block& b = *p.block;
     if (b.host2 || (machine <= b.watch_last && machine + p.size > b.watch_first)) return false;
     cpu_.memory.write(machine, {stored, p.size});
     return true;
@@ -444,9 +508,10 @@ const void* Translator::touch(u32 number) {
     const Point::Access& a = p.access;
     ++statistics_.touches;
     const u64 va = address_of(cpu_, a);
-    if (a.value != Point::Access::kNotStored && store_beside_code(va, p)) {
+    Translation* const t = owner(number);
+    if (t && a.value != Point::Access::kNotStored && store_beside_code(va, p, *t->block)) {
         const u8* const done = a.retry + p.done;
-        check_more_simply(p, va);
+        if (Translation* const still = owner(number)) check_more_simply(p, *still, va);
         return done;
     }
     const bool passes = !p.aligned || !(va & (p.size - 1u));
@@ -455,9 +520,9 @@ const void* Translator::touch(u32 number) {
     const Access access = p.write && !p.ahead ? Access::kWrite : Access::kRead;
     const bool good = cpu_.mmu.touch(va, p.size, access) && (!p.ahead || cpu_.mmu.writable(va));
     update_salt();  // the walk may have found the page elsewhere
-    if (p.site && site_missed(p)) return nullptr;
+    if (p.site && t && site_missed(p, *t)) return nullptr;
     if (good && passes && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
-    check_more_simply(p, va);
+    if (t) check_more_simply(p, *t, va);
     return nullptr;
 }
 
@@ -472,17 +537,40 @@ void Translator::sample(Block& block) {
 }
 
 // An access by a site has missed. True: too many of its block's do; it goes on trial again.
-bool Translator::site_missed(const Point& p) {
+bool Translator::site_missed(const Point& p, Translation& t) {
     constexpr u64 kQuick = 4096 * memory::PageSite::kTold;  // ticks; a miss costs some hundred
     if (cpu_.mmu.sites().count == memory::SiteLog::kMost) cpu_.mmu.forget_sites();
-    Translation* t = of(*p.block);
-    if (!t || p.site->changes % memory::PageSite::kTold || !p.site->changes) return false;
-    const bool quick = cpu_.tick_base - t->told_at < kQuick >> p.block->trials;
-    t->told_at = cpu_.tick_base;
+    if (p.site->changes % memory::PageSite::kTold || !p.site->changes) return false;
+    const bool quick = cpu_.tick_base - t.told_at < kQuick >> p.block->trials;
+    t.told_at = cpu_.tick_base;
     if (!quick || p.block->sites != Block::Sites::kYes) return false;
     p.block->sites = Block::Sites::kTried;
-    dropped(*p.block);
+    if (p.block->translation && p.block != t.block) dropped(*p.block);
+    dropped(*t.block);
     return true;
+}
+
+// Where at least three of four runs of the trial went.
+void Translator::find_likely(Block& block, const Translation& t) {
+    block.likely = 0;
+    for (u32 n = t.first_point; n < t.first_point + t.points; ++n) {
+        const Point& p = points_[n];
+        if (p.kind != Point::kExit || !p.site || p.site->changes * 4 < options_.trial * 3) continue;
+        block.likely = p.exit.target;
+        block.likely_insn = static_cast<u8>(p.insn);
+    }
+}
+
+// Traces that end with the block can be longer now.
+void Translator::renew_traces(const Translation& t) {
+    std::vector<Block*> shorter;
+    for (u32 p = t.incoming; p != Point::kNone; p = points_[p].exit.next_incoming)
+        if (const Translation* from = owner(p); from &&
+                                                points_[p].block->sites == Block::Sites::kYes &&
+                                                points_[p].block->likely == t.block->rip)
+            shorter.push_back(from->block);
+    for (Block* b : shorter)
+        if (b->translation && b != t.block) dropped(*b);
 }
 
 // The running translation is dropped, and goes on to its end.
@@ -498,6 +586,8 @@ const void* Translator::judge(u32 number) {
         block.roams |= u32{1} << p.insn;
         ++statistics_.roaming;
     }
+    find_likely(block, *t);
+    renew_traces(*t);
     block.sites = Block::Sites::kYes;
     if (block.trials < kMostTrials) ++block.trials;
     dropped(block);
@@ -506,19 +596,18 @@ const void* Translator::judge(u32 number) {
 
 // After an access that missed: was it only the way it is checked? Then the block is translated
 // again.
-void Translator::check_more_simply(const Point& p, LinearAddr va) {
+void Translator::check_more_simply(const Point& p, Translation& t, LinearAddr va) {
     using Checks = Block::Checks;
     // A miss costs about as much as 1000 ticks.
     constexpr u64 kQuick = 32768;
     constexpr u8 kOften = 16;
-    Translation* t = of(*p.block);
-    if (!t || !(p.stack || p.group || p.site)) return;
+    if (!(p.stack || p.group || p.site)) return;
     const bool crosses = (va ^ (va + p.size - 1)) & kPageMask;
     if (crosses || (p.ahead && !cpu_.mmu.writable(va))) {
         if (!p.group) return;
-        if (cpu_.tick_base - t->crossed_at > kQuick) t->crossings = 0;
-        t->crossed_at = cpu_.tick_base;
-        if (++t->crossings < kOften) return;
+        if (cpu_.tick_base - t.crossed_at > kQuick) t.crossings = 0;
+        t.crossed_at = cpu_.tick_base;
+        if (++t.crossings < kOften) return;
         p.block->checks = Checks::kSingle;
     } else if (p.aligned && (va & (p.size - 1u))) {
         if (p.site)
@@ -532,7 +621,7 @@ void Translator::check_more_simply(const Point& p, LinearAddr va) {
     } else {
         return;
     }
-    dropped(*p.block);
+    dropped(*t.block);
 }
 
 // The jump has been made and counted: the fetch comes next.
@@ -617,6 +706,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         t = translate(first);
         if (!t) return false;
     }
+    if (std::min<u64>(cpu.stop_tick, cpu.vt_due) - cpu.tick_base <= t->longest) return false;
     const PartClock::In part(clock_, Part::kDispatching);
     update_stop();
     for (;;) {

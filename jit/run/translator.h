@@ -56,6 +56,7 @@ private:
         u32 first_point, points;  // its own
         // Points linked to it: a list by Point::Exit::next_incoming.
         u32 incoming = Point::kNone;
+        u32 longest = 0;      // instructions from its begin to its last exit
         u8* guard = nullptr;  // how jumps from other pages enter it, made for the first of them
         u64 crossed_at = 0;   // tick of the last group check that failed by a page border ...
         u8 crossings = 0;     // ... and how many have in quick succession
@@ -73,6 +74,11 @@ private:
     Translation* translate(cpu::Block& block);
     void dump(const cpu::Block& block, const Translation& t);
     bool emit(cpu::Block& block, std::size_t& bytes);
+    void build_trace(cpu::Block& head);
+    bool way_on(const cpu::Block& block, unsigned part, x64::Part& out);
+    Translation* owner(u32 point);
+    void renew_traces(const Translation& t);
+    void find_likely(cpu::Block& block, const Translation& t);
     bool flags_dead_at(cpu::Block& from, u64 rip);
     bool replaces_flags(cpu::Block& block);
     void empty();
@@ -101,12 +107,12 @@ private:
     const void* touch(u32 point);
     void sample(cpu::Block& block);
     const void* judge(u32 point);
-    bool site_missed(const Point& p);
-    void check_more_simply(const Point& p, LinearAddr va);
+    bool site_missed(const Point& p, Translation& t);
+    void check_more_simply(const Point& p, Translation& t, LinearAddr va);
     const void* enter_page(u32 point);
     u32 find_target(u64 rip, u32 point);
     bool touch_code(u64 rip);
-    bool store_beside_code(u64 va, const Point& p);
+    bool store_beside_code(u64 va, const Point& p, const cpu::Block& running);
     ir::BuildContext context_of(const cpu::Block& block) const;
     void resolve_at(const Point& p);
     void resolve(u32 recipe);
@@ -122,12 +128,16 @@ private:
     static constexpr std::size_t kMaxBlockBytes = 32 << 10;
     static constexpr u32 kMaxBlockPoints = 4096;
     static constexpr u8 kMostTrials = 6;
+    // What translated code may run without a look at the ticks.
+    static constexpr u64 kMostTicks = 128;
     std::unique_ptr<const void*[]> resolvers_;  // Thunks::resolvers
     const void* generic_resolver_ = nullptr;
     Points points_;
     x64::Emitter emitter_;
-    bool interpret_[cpu::BlockCache::kMaxInsns] = {};  // instructions of the block being translated
-    ir::Block looked_at_;                              // by replaces_flags()
+    // Of the blocks being translated, and their instructions that are the interpreter's.
+    std::vector<x64::Part> parts_;
+    bool interpret_[x64::kMostParts][cpu::BlockCache::kMaxInsns] = {};
+    ir::Block looked_at_;  // by replaces_flags()
     Arena arenas_[CodeMemory::kArenas];
     u64 generation_ = 0;  // of everything above; changes when it, or an arena, is emptied
     u64 salt_epoch_ = ~u64{0};

@@ -14,6 +14,7 @@ using ir::Value;
 
 u32 Emitter::point(Point p) {
     p.block = block_;
+    p.owner = owner_;
     p.insn = static_cast<u16>(insn_);
     return context_.points.add(p);
 }
@@ -36,8 +37,9 @@ void Emitter::interpret_if(unsigned condition) {
     // Several checks of one instruction have one way out.
     const u32 recipe = current_recipe();
     const Point* last = leaves_.empty() ? nullptr : &context_.points[leaves_.back().number];
-    const bool same = last && last->kind == Point::kInstruction && last->insn == insn_ &&
-                      last->recipe == recipe && leaves_.back().note == x87_note_;
+    const bool same = last && last->kind == Point::kInstruction && last->block == block_ &&
+                      last->insn == insn_ && last->recipe == recipe &&
+                      leaves_.back().note == x87_note_;
     u32 number = same ? leaves_.back().number : 0;
     if (!same) {
         Point p;
@@ -106,18 +108,50 @@ void Emitter::emit_exit(u64 target) {
     p.exit.target = target;
     p.recipe = current_recipe();
     p.cross_page = ((block_->rip ^ target) & kPageMask) != 0;
+    if (trial_) count_exit(p);
     const u32 number = point(p);
     const Jump event = count_ticks(insn_ + 1);
-    exits_.push_back({event, jump(), number});
     left_ = true;
+    if (loop_start_ != kNowhere && target == parts_[0].block->rip) {
+        jump_to(loop_start_);
+        exits_.push_back({event, {}, number});
+        return;
+    }
+    exits_.push_back({event, jump(), number});
+}
+
+// How often the trial's runs end here. The flags have been saved.
+void Emitter::count_exit(Point& p) {
+    auto* const site = reinterpret_cast<memory::PageSite*>(context_.memory.take_data(32));
+    if (!site) return;
+    p.site = new (site) memory::PageSite;
+    clobber_flags();
+    mov(r11, reinterpret_cast<u64>(&site->changes));
+    inc(dword[r11]);
+}
+
+// On to the next part. Flags and what is known of them stay.
+void Emitter::emit_way_on(Value v) {
+    flush_x87_note();
+    const Address ticks = sized(in_frame(Frame::kTicksLeft), 3);
+    if (needed_after(v)) {
+        mov(r11, ticks);
+        lea(r11, ptr[r11 - static_cast<int>(insn_ + 1)]);
+        mov(ticks, r11);
+    } else {
+        sub(ticks, insn_ + 1);
+        clobber_flags();
+    }
 }
 
 void Emitter::emit_cold_exit(const ColdExit& c) {
     land(c.event);
-    land(c.unlinked);
-    Point::Exit& exit = context_.points[c.number].exit;
-    exit.jump = address(c.unlinked.end) - 5;
-    exit.unlinked = position() - c.unlinked.end;
+    if (c.unlinked.size) {
+        land(c.unlinked);
+        Point::Exit& exit = context_.points[c.number].exit;
+        exit.jump = address(c.unlinked.end) - 5;
+        exit.unlinked = position() - c.unlinked.end;
+    }
     leave_by(c.number);
 }
 
@@ -151,18 +185,22 @@ void Emitter::emit_jump_if(Value v) {
     const Loc c = loc_[o.a];
     if (c.kind != Loc::kCondition) not_native();
     if (!c.imm) need_host_flags(ir::condition_flags(c.n));
-    jump_later(jump_if(c.n), o.imm);
+    if (v != parts_[part_].on) return jump_later(jump_if(c.n), o.imm);
+    // The next part is the taken side.
+    jump_later(jump_if(c.n ^ 1u), op(v + 1).imm);
+    emit_way_on(v);
 }
 
 // The taken side is laid out later, with the flags as they are here.
 void Emitter::jump_later(Jump taken, u64 target) {
-    taken_.push_back({taken, target, insn_, flags_, host_flags_});
+    taken_.push_back({taken, target, part_, insn_, flags_, host_flags_});
 }
 
 // What is behind the block: taken sides first, as they run too.
 void Emitter::emit_cold() {
     for (const TakenSide& t : taken_) {
         land(t.from);
+        enter_part(t.part);
         insn_ = t.insn;
         flags_ = t.flags;
         host_flags_ = t.host_flags;

@@ -119,7 +119,11 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         use.stack = false;
     }
     if (use.role == PageUse::kLater) {
-        check_alignment(address, alignment);
+        // At a distance that keeps it from one that has been looked at, it is aligned as that is.
+        const unsigned known =
+            slot_alignment_[use.slot == PageUse::kStackSlot ? Frame::kPageAddendCount : use.slot];
+        if (alignment & ~known || use.behind & static_cast<int>(alignment))
+            check_alignment(address, alignment);
         if (use.slot != PageUse::kStackSlot && slot_sites_[use.slot].at)
             load_site_addend(slot_sites_[use.slot]);
         else
@@ -132,6 +136,9 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         use.first = 0;
         use.span = static_cast<u16>(bytes);
     }
+    if (use.role == PageUse::kFirst)
+        slot_alignment_[use.slot == PageUse::kStackSlot ? Frame::kPageAddendCount : use.slot] =
+            alignment;
     use.stack = use.stack && block_->checks != cpu::Block::Checks::kPlain;
     const Site site = use.stack ? Site{} : take_site(address, use, bytes, alignment);
     // A single access by the stack pointer is aligned nearly always; where not, Translator::touch()

@@ -100,19 +100,25 @@ void Emitter::analyse() {
             for (const Value v : {ir_.ops[i].a, ir_.ops[i].b, ir_.ops[i].c})
                 if (v != kNoValue) last_[v] = std::max(last_[v], last_[i]);
     bool needed = true;
+    unsigned part = static_cast<unsigned>(parts_.size());
     for (std::size_t i = n; i-- > 0;) {
+        while (part > 0 && i < parts_[part - 1].end) --part;
         const Op& o = ir_.ops[i];
+        const bool goes_on = o.code == Code::jump_to && parts_[part].on == i;
         needed_after_[i] = needed;
         if (o.writes == cpu::kCcAll && ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
         // What an operation leaves or keeps of the old flags is wanted as far as its own are.
-        if (may_fault(static_cast<Value>(i)) || leaves(o) ||
+        if (may_fault(static_cast<Value>(i)) || (leaves(o) && !goes_on) ||
             (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
             needed = true;
     }
 }
 
-void Emitter::start_block(cpu::Block& block, FlagsDeadAt flags_dead_at) {
-    block_ = &block;
+void Emitter::start_block(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u32 owner) {
+    parts_ = parts;
+    owner_ = owner;
+    loop_start_ = kNowhere;
+    enter_part(0);
     flags_dead_at_ = flags_dead_at;
     flags_ = {};
     host_flags_ = 0;
@@ -127,35 +133,62 @@ void Emitter::start_block(cpu::Block& block, FlagsDeadAt flags_dead_at) {
     x87_note_ = {};
     for (Value& s : scratch_) s = kNoValue;
     for (Value& s : spilled_) s = kNoValue;
-    insn_ = 0;
     now_ = 0;
 }
 
-void Emitter::run(cpu::Block& block, FlagsDeadAt flags_dead_at, u64 trial_runs, void* memory,
-                  std::size_t bytes) {
+void Emitter::enter_part(unsigned part) {
+    part_ = part;
+    block_ = parts_[part].block;
+    insn_ = 0;
+}
+
+void Emitter::run(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u64 trial_runs, u32 owner,
+                  void* memory, std::size_t bytes) {
     start(memory, bytes);
-    start_block(block, flags_dead_at);
+    start_block(parts, flags_dead_at, owner);
     // A processor with a thread of its own may wait for the lock between two accesses, and the
     // page's permission may go meanwhile: each access looks by itself then.
-    page_uses_.find(ir_, block.checks == cpu::Block::Checks::kGrouped && !cpu_.threads);
+    bool grouped = !cpu_.threads;
+    for (const Part& p : parts) grouped &= p.block->checks == cpu::Block::Checks::kGrouped;
+    page_uses_.find(ir_, grouped);
     analyse();
-    starts_.assign(block_->count, 0);
     trial_ = nullptr;
-    if (block.sites == cpu::Block::Sites::kTried) emit_trial(trial_runs);
+    if (block_->sites == cpu::Block::Sites::kTried) emit_trial(trial_runs);
     if (block_->host2) emit_second_page_guard();
-    const std::size_t n = ir_.ops.size();
-    for (std::size_t first = 0; first < n && !left_;) {
-        std::size_t end = first + 1;
-        while (end < n && ir_.ops[end].code != Code::insn) ++end;
-        emit_instruction(static_cast<Value>(first), static_cast<Value>(end));
-        first = end;
+    if (block_->sites == cpu::Block::Sites::kYes && !block_->host2) emit_loop_start();
+    std::size_t first = 0;
+    for (unsigned part = 0; part < parts.size() && !left_; ++part) {
+        enter_part(part);
+        while (first < parts[part].end && !left_) {
+            std::size_t end = first + 1;
+            while (end < parts[part].end && ir_.ops[end].code != Code::insn) ++end;
+            emit_instruction(static_cast<Value>(first), static_cast<Value>(end));
+            first = end;
+        }
     }
     emit_cold();
 }
 
+// Where the trace begins anew if it leads back to its first block: behind what has to be done once.
+void Emitter::emit_loop_start() {
+    bool loops = false, vectors = false, x87 = false, calls = false;
+    for (const Op& o : ir_.ops) {
+        loops |= leaves(o) && o.imm == block_->rip;
+        vectors |= ir::info(o.code).result == ir::Kind::X;
+        x87 |= o.code == Code::x87;
+        calls |= o.code == Code::interp;
+    }
+    if (!loops) return;
+    if (!calls && vectors) {
+        load_unless(cpu_.translated.vector_live, context_.thunks.load_vectors);
+        vectors_ready_ = true;
+    }
+    if (!calls && x87) ready_x87();
+    loop_start_ = position();
+}
+
 void Emitter::emit_instruction(Value first, Value end) {
     insn_ = static_cast<unsigned>(op(first).imm);
-    starts_[insn_] = static_cast<u32>(getSize());
     scratch_[0] = scratch_[1] = kNoValue;
     for (Value& s : spilled_) s = kNoValue;
     target_ready_ = false;
@@ -300,7 +333,7 @@ void Emitter::emit(Value v) {
         case Code::set_carry: emit_set_carry(v); break;
         case Code::check_target: emit_check_target(v); break;
         case Code::jump: emit_jump(v); break;
-        case Code::jump_to: emit_exit(o.imm); break;
+        case Code::jump_to: v == parts_[part_].on ? emit_way_on(v) : emit_exit(o.imm); break;
         case Code::jump_if: emit_jump_if(v); break;
         default: not_native();
     }

@@ -42,16 +42,31 @@ struct EmitContext {
 // May flags be forgotten at an exit to rip? Only if code there replaces them before it can fault.
 using FlagsDeadAt = FunctionRef<bool(u64 rip)>;
 
+// A block of a trace: blocks that mostly follow one another, emitted as one. The way from one to
+// the next keeps flags in the host's and in recipes, counts ticks without looking for events, and
+// costs nothing else.
+struct Part {
+    cpu::Block* block;
+    std::size_t end;  // of its operations in code()
+    // The jump that leads on to the next part: Code::jump_to, or Code::jump_if (then a constant is
+    // behind it: where else it leads). kNoValue: the last part.
+    ir::Value on = ir::kNoValue;
+};
+inline constexpr unsigned kMostParts = 8;
+
 // One for all blocks of a translator: its vectors keep their memory.
 class Emitter : public Assembler {
 public:
     explicit Emitter(const EmitContext& context) : context_(context), cpu_(context.cpu) {}
     // Where the caller puts the code of the block to be emitted next.
     ir::Block& code() { return ir_; }
-    // Emits `block`, whose IR is in code(); throws NotNative or Xbyak::Error. A block whose sites
-    // are on trial asks (Callbacks::judge) when it has run trial_runs times.
-    void run(cpu::Block& block, FlagsDeadAt flags_dead_at, u64 trial_runs, void* memory,
-             std::size_t bytes);
+    // Emits the parts, whose IR is in code(), all of one page and mode; throws NotNative or
+    // Xbyak::Error. Nobody comes from elsewhere but to the first. A block whose sites are on trial
+    // asks (Callbacks::judge) when it has run trial_runs times. owner: of its points.
+    void run(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u64 trial_runs, u32 owner,
+             void* memory, std::size_t bytes);
+    // The part that an exception of run() is about.
+    unsigned part() const { return part_; }
     // The guard of a block that is entered from other pages; kGuardBytes are enough.
     static constexpr std::size_t kGuardBytes = 80;
     void emit_page_guard(const cpu::Block& block, const u8* code, u32 number, void* memory,
@@ -60,8 +75,6 @@ public:
     // that is the runtime's. kResolverBytes are enough.
     static constexpr std::size_t kResolverBytes = 512;
     std::size_t emit_resolver(const FlagRecipe& recipe, void* memory, std::size_t bytes);
-    // Offset of the code of each guest instruction, for dumps and fault reports.
-    const std::vector<u32>& starts() const { return starts_; }
 
     // --- for vectors.cpp ---
     struct Loc {
@@ -124,6 +137,7 @@ private:
     // The x87 instruction whose address and opcode CpuState does not hold yet, and the segment of
     // the last memory operand.
     struct X87Note {
+        const cpu::Block* block = nullptr;  // of insn
         int insn = -1, segment = -1;
         bool operator==(const X87Note&) const = default;
     };
@@ -132,7 +146,7 @@ private:
     struct TakenSide {
         Jump from;
         u64 target;
-        unsigned insn;
+        unsigned part, insn;
         Flags flags;
         cpu::Cc host_flags;
     };
@@ -175,7 +189,11 @@ private:
     };
 
     bool may_fault(ir::Value v) const;
-    void start_block(cpu::Block& block, FlagsDeadAt flags_dead_at);
+    void start_block(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u32 owner);
+    void enter_part(unsigned part);
+    void emit_loop_start();
+    void emit_way_on(ir::Value v);
+    void count_exit(Point& p);
     void analyse();
     void emit_instruction(ir::Value first, ir::Value end);
     bool emit_pattern(ir::Value first, ir::Value end);
@@ -341,10 +359,14 @@ private:
 
     const EmitContext context_;
     cpu::Cpu& cpu_;
-    cpu::Block* block_ = nullptr;
+    std::span<const Part> parts_;
+    unsigned part_ = 0;
+    cpu::Block* block_ = nullptr;  // of this part
+    u32 owner_ = Point::kNone;
+    static constexpr u32 kNowhere = ~u32{0};
+    u32 loop_start_ = kNowhere;  // where jumps to the first part's begin go, else: to an exit
     FlagsDeadAt flags_dead_at_;
     ir::Block ir_;
-    std::vector<u32> starts_;
     std::vector<int> uses_, last_;
     std::vector<u8> needed_after_;
     std::vector<Loc> loc_;
@@ -353,6 +375,9 @@ private:
     Jump trial_over_;
     u32 trial_point_ = 0;
     Site slot_sites_[Frame::kPageAddendCount];  // that hold a slot's addend, if any
+    // What the first access of a slot's group, the stack page's last, has been aligned to, less
+    // one.
+    unsigned slot_alignment_[Frame::kPageAddendCount + 1] = {};
     ir::Value scratch_[2] = {ir::kNoValue, ir::kNoValue};
     ir::Value spilled_[4] = {ir::kNoValue, ir::kNoValue, ir::kNoValue, ir::kNoValue};
     Xbyak::RegExp place_;

@@ -147,12 +147,14 @@ void PageUses::find(const ir::Block& block, bool groups) {
     if (!groups) return;
     assign_slots();
     for (const Member& m : members_) {
-        const Group& g = groups_[m.group];
+        Group& g = groups_[m.group];
         if (slots_[m.group] == kNoSlot) continue;
         PageUse& use = uses_[m.address];
         use.slot = slots_[m.group];
         use.role = m.address == block[g.from].a ? PageUse::kFirst : PageUse::kLater;
         use.stack = g.stack;
+        if (use.role == PageUse::kFirst) g.offset = m.offset;
+        use.behind = static_cast<i16>(m.offset - g.offset);
         // What can be written can be read, and the stack page can always be written.
         use.ahead = use.role == PageUse::kFirst && !g.stack && g.write && !use.write;
         use.first = static_cast<i16>(g.first - m.offset);

@@ -24,6 +24,7 @@ struct PageUse {
     u8 slot = 0;         // kFirst, kLater: of Frame::kPageAddends, or kStackSlot
     i16 first = 0;       // kFirst: the group's first byte, from this access's address ...
     u16 span = 0;        // ... and its number of bytes
+    i16 behind = 0;      // kLater: bytes from the first access's address to this one's
     static constexpr u8 kStackSlot = 0xFF;
 };
 
@@ -47,6 +48,7 @@ private:
         i64 first, end;  // bytes, relative to base + (index << scale)
         unsigned members = 0;
         ir::Value from = 0, to = 0;  // operations of the first and the last access
+        i64 offset = 0;              // of the first access
     };
     struct Member {
         ir::Value address;

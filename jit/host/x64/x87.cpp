@@ -187,8 +187,9 @@ void Emitter::before_interp_x87(const Insn& i) {
 void Emitter::store_x87_note(const X87Note& note) {
     const cpu::TranslatorState& t = cpu_.translated;
     if (note.insn >= 0) {
-        const Insn& i = block_->insns[note.insn];
-        const u64 rip = (block_->rip + i.offset) & (block_->mode.code64() ? ~u64{0} : 0xFFFFFFFF);
+        const Insn& i = note.block->insns[note.insn];
+        const u64 rip =
+            (note.block->rip + i.offset) & (block_->mode.code64() ? ~u64{0} : 0xFFFFFFFF);
         if (fits32(rip)) {
             mov(sized(state(&cpu_.fpu.fip), 3), rip);
         } else {
@@ -274,7 +275,10 @@ void Emitter::emit_x87(Value v) {
         }
         encode_x87(i, &place);
     }
-    if (form <= X87Form::kMove) x87_note_.insn = static_cast<int>(insn_);
+    if (form <= X87Form::kMove) {
+        x87_note_.block = block_;
+        x87_note_.insn = static_cast<int>(insn_);
+    }
 }
 
 }  // namespace rm::jit::x64
