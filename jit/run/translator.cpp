@@ -654,9 +654,21 @@ u32 Translator::find_target(u64 rip, u32 number) {
     return 1;
 }
 
-bool Translator::interpret(u32 number) {
+// Where the block that begins at rip goes on in translated code, after an instruction that has left
+// its own. Null: that is for the run loop to find out, or there is something else for it to do.
+const void* Translator::next_code() {
+    if (cpu_.threads || !undisturbed(cpu_)) return nullptr;
+    update_stop();
+    if (cpu_.tick_base >= cpu_.translated.stop_at) return nullptr;
+    update_salt();
+    const u64 key = cpu_.rip ^ cpu_.translated.salt;
+    const auto& target = cpu_.translated.targets[cpu::TranslatorState::target_slot(key)];
+    return target.key == key ? target.code : nullptr;
+}
+
+const void* Translator::interpret(u32 number) {
     const PartClock::In part(clock_, Part::kInterpreting);
-    const Point p = points_[number];
+    const Point& p = points_[number];
     ++statistics_.calls;
     resolve_at(p);
     const u64 generation = generation_;
@@ -678,11 +690,12 @@ bool Translator::interpret(u32 number) {
     if (goes_on && &insn + 1 < end && cpu_.ip_end == end && generation == generation_) [[likely]] {
         cpu_.ip = nullptr;
         update_salt();
-        return true;
+        return x64::kBehindCall;
     }
-    ++statistics_.call_leaves;
     cpu_.finish(insn, step);
-    return false;
+    const void* const next = next_code();
+    statistics_.call_leaves += !next;
+    return next;
 }
 
 // Runs translated code: the number of the point that it left by.
@@ -736,8 +749,10 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
                 const PartClock::In interpreting(clock_, Part::kInterpreting);
                 const u64 end = std::min<u64>(cpu.stop_tick, cpu.vt_due);
                 const Step step = cpu.run_block(*p.block, p.insn, end - cpu.tick_base);
-                // A near branch that was not in the table of targets: on to its block.
-                if (step != Step::kJump || !undisturbed(cpu)) return true;
+                // On to the next block: behind a branch whose target was not in the table, in the
+                // handler of a fault. Other threads' doings are seen in the run loop, which only
+                // near branches need not enter.
+                if ((cpu.threads && step != Step::kJump) || !undisturbed(cpu)) return true;
                 update_stop();
                 break;
             }

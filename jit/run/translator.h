@@ -103,7 +103,8 @@ private:
     }
     u64 until_ = ~u64{0};
     u32 enter(const Translation& t);
-    bool interpret(u32 point);
+    const void* interpret(u32 point);
+    const void* next_code();
     const void* touch(u32 point);
     void sample(cpu::Block& block);
     const void* judge(u32 point);

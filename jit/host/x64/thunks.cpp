@@ -332,7 +332,7 @@ private:
         jmp(touch_);
     }
     void write_interpret() {
-        Label left;
+        Label left, elsewhere;
         store_registers(8);
         retire_vectors();
         sub(rsp, 8);
@@ -341,10 +341,16 @@ private:
         mov(rax, reinterpret_cast<u64>(callbacks_.interpret));
         call(rax);
         add(rsp, 8);
-        test(al, al);
+        mov(r11, rax);
+        test(r11, r11);
         jz(left);
         load_registers(8);
+        cmp(r11, static_cast<u32>(reinterpret_cast<u64>(kBehindCall)));
+        jne(elsewhere);
         ret();
+        L(elsewhere);
+        add(rsp, 8);  // the return address
+        jmp(r11);
         L(left);
         call(retire_x87_);
         add(rsp, 8);  // the return address

@@ -24,9 +24,9 @@ struct Callbacks {
     const void* (*enter_page)(cpu::Cpu*, u32 point);
     // The trial of a block (a point of kind kTrial) is over. Where to go on.
     const void* (*judge)(cpu::Cpu*, u32 point);
-    // Interprets one instruction; state is in CpuState. True: go on behind it; false: leave, all
-    // done.
-    bool (*interpret)(cpu::Cpu*, u32 point);
+    // Interprets one instruction; state is in CpuState. Where to go on: kBehindCall or in another
+    // block; null: leave, all done.
+    const void* (*interpret)(cpu::Cpu*, u32 point);
     // Makes CpuState::cc right: recipe number, or kRecipeInMemory.
     void (*resolve)(cpu::Cpu*, u32 recipe);
 };
@@ -79,6 +79,9 @@ struct Frame {
     static constexpr unsigned kPageAddendCount = 4;
     static constexpr int kBytes = kPageAddends + 8 * kPageAddendCount;
 };
+
+// Behind the instruction that the interpreter was called for.
+inline const void* const kBehindCall = reinterpret_cast<const void*>(1);
 
 // What enter() returns when the state is complete already.
 inline constexpr u32 kLeftDone = ~u32{0};
