@@ -10,8 +10,11 @@ namespace rm::memory {
 
 void TlbArray::insert(const TlbEntry& entry, TlbSide side) {
     const unsigned slot = slot_of(side.page);
-    if (!(side_[slot].flags & TlbSide::kLogged)) log_[logged_++] = static_cast<u16>(slot);
-    side.flags |= TlbSide::kInUse | TlbSide::kLogged;
+    const bool global = side.flags & TlbSide::kGlobal;
+    const u8 logged = global ? TlbSide::kLoggedGlobal : TlbSide::kLogged;
+    const u8 before = side_[slot].flags & (TlbSide::kLogged | TlbSide::kLoggedGlobal);
+    if (!(before & logged)) logs_[global].slots[logs_[global].count++] = static_cast<u16>(slot);
+    side.flags |= TlbSide::kInUse | logged | before;
     side_[slot] = side;
     // The page has moved without an invalidation: what was remembered of it is stale now.
     const bool moved = entry.exec != kTlbNoTag && entries_[slot].exec == entry.exec &&
@@ -52,30 +55,43 @@ void TlbArray::remember_code(LinearAddr va) {
 void TlbArray::drop(unsigned slot) {
     lose(slot);
     entries_[slot] = TlbEntry{};
-    side_[slot].flags &= TlbSide::kLogged;
+    side_[slot].flags &= TlbSide::kLogged | TlbSide::kLoggedGlobal;
 }
 
-// Drops the slots that pass, and forgets the unused ones in the log.
+// Drops the slots that pass, of global pages or of others, and forgets the unused ones in the log.
 template <class Test>
-void TlbArray::drop_if(Test&& test) {
+void TlbArray::drop_if(bool global, Test&& test) {
+    Log& log = logs_[global];
+    const u8 logged = global ? TlbSide::kLoggedGlobal : TlbSide::kLogged;
+    constexpr u8 kKind = TlbSide::kInUse | TlbSide::kGlobal;
+    const u8 kind = TlbSide::kInUse | (global ? TlbSide::kGlobal : u8{0});
     unsigned kept = 0;
-    for (unsigned i = 0; i < logged_; ++i) {
-        const u16 slot = log_[i];
-        if ((side_[slot].flags & TlbSide::kInUse) && test(side_[slot])) drop(slot);
-        if (side_[slot].flags & TlbSide::kInUse)
-            log_[kept++] = slot;
+    for (unsigned i = 0; i < log.count; ++i) {
+        const u16 slot = log.slots[i];
+        TlbSide& s = side_[slot];
+        if ((s.flags & kKind) == kind && test(s)) drop(slot);
+        if ((s.flags & kKind) == kind)
+            log.slots[kept++] = slot;
         else
-            side_[slot].flags = 0;
+            s.flags &= ~logged;
     }
-    logged_ = kept;
-    if (!logged_) {
+    log.count = kept;
+    if (!logs_[0].count && !logs_[1].count) {
         large_first_ = ~u64{0};
         large_last_ = 0;
     }
 }
 
+template <class Test>
+void TlbArray::drop_if(Test&& test) {
+    drop_if(false, test);
+    drop_if(true, test);
+}
+
 void TlbArray::flush(bool keep_global) {
-    drop_if([&](const TlbSide& s) { return !(keep_global && (s.flags & TlbSide::kGlobal)); });
+    const auto all = [](const TlbSide&) { return true; };
+    drop_if(false, all);
+    if (!keep_global) drop_if(true, all);
     if (code_local_.any() || (!keep_global && code_global_.any())) new_epoch();
 }
 
@@ -93,11 +109,13 @@ void TlbArray::flush_page(LinearAddr va, bool keep_global) {
 }
 
 void TlbArray::drop_writes(u64 machine) {
-    for (unsigned i = 0; i < logged_; ++i) {
-        if (side_[log_[i]].machine != machine) continue;
-        lose(log_[i]);
-        entries_[log_[i]].write = kTlbNoTag;
-    }
+    for (const Log& log : logs_)
+        for (unsigned i = 0; i < log.count; ++i) {
+            const u16 slot = log.slots[i];
+            if (side_[slot].machine != machine) continue;
+            lose(slot);
+            entries_[slot].write = kTlbNoTag;
+        }
 }
 
 void TlbArray::drop_machine(u64 machine) {

@@ -1,9 +1,10 @@
 // The soft TLB's storage: a pool of arrays keyed by address-space tag, use and privilege class,
 // with what invalidation needs kept beside each array, out of the way of the hit path. Costs:
 // selecting a known tag compares at most kMaxSpaces tags; flushing an array is proportional to the
-// slots filled since its last flush; dropping one page is one slot, unless it lies where the array
-// holds pieces of large pages. Arrays are 128 KiB + side table and are allocated on first fill.
-// Source for what has to go when: SDM 3A 4.10.4, SDM 3C 29.4.3, APM2 5.5 and 15.16.
+// slots filled since its last flush, without those of global pages if it keeps them; dropping one
+// page is one slot, unless it lies where the array holds pieces of large pages. Arrays are 128 KiB
+// + side table and are allocated on first fill. Source for what has to go when: SDM 3A 4.10.4, SDM
+// 3C 29.4.3, APM2 5.5 and 15.16.
 #pragma once
 #include <array>
 #include <bitset>
@@ -19,8 +20,9 @@ struct TlbSide {
     static constexpr u8 kInUse = 1;
     static constexpr u8 kGlobal = 2;
     static constexpr u8 kWriteOk =
-        4;                            // write tag withheld, if at all, only because of decoded code
-    static constexpr u8 kLogged = 8;  // the slot is in the log of filled slots
+        4;  // write tag withheld, if at all, only because of decoded code
+    // The slot is in the log of slots filled by pages that are not global, of those that are.
+    static constexpr u8 kLogged = 8, kLoggedGlobal = 16;
 
     LinearAddr page = 0;
     u64 machine = 0;     // machine physical page
@@ -57,6 +59,8 @@ public:
 private:
     void drop(unsigned slot);
     template <class Test>
+    void drop_if(bool global, Test&& test);
+    template <class Test>
     void drop_if(Test&& test);
     static u64 next_epoch();
     void new_epoch();
@@ -75,8 +79,12 @@ private:
     std::array<u32, kTlbEntries> held_{};  // directly behind
     std::vector<u32> lost_;
     std::array<TlbSide, kTlbEntries> side_;
-    std::array<u16, kTlbEntries> log_;
-    unsigned logged_ = 0;
+    // The slots filled since a flush has looked at them, [1]: by global pages, which most flushes
+    // keep and need not look at. A slot whose page has been replaced can be in both.
+    struct Log {
+        std::array<u16, kTlbEntries> slots;
+        unsigned count = 0;
+    } logs_[2];
     // Pages of remembered code in this epoch, by hash: global ones, and those that a flush drops.
     static constexpr unsigned kCodeBits = 1024;
     std::bitset<kCodeBits> code_global_, code_local_;
