@@ -5,6 +5,7 @@
 // processors count on the same scale. ns = ticks << shift, TSC = ns * 2 (2 GHz), see VirtualClock.
 #pragma once
 #include <functional>
+#include <optional>
 
 #include "base/types.h"
 
@@ -52,6 +53,8 @@ public:
     virtual ~VirtualClock() = default;
     virtual u64 now_ticks() const = 0;  // exact, also in the middle of an instruction
     virtual u64 now_ns() const = 0;
+    // Where time is nothing but the ticks of the processor that runs: ns = ticks << this.
+    virtual std::optional<unsigned> tick_shift() const { return std::nullopt; }
     // TSC of a processor whose IA32_TSC offset is zero.
     u64 tsc() const { return now_ns() * 2; }
     static constexpr u64 kTscHz = 2'000'000'000;

@@ -207,6 +207,9 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
     // Instructions executed, exact also in the middle of a block; for statistics and the hash.
     u64 retired() const { return ticks() - skipped; }
     u64 tsc() const { return clock.tsc() + msr.tsc_offset; }
+    // As the program reads it (SDM 3C 25.3; APM2 15.30.5).
+    u64 seen_tsc() const { return tsc() + (in_guest() ? vt_tsc_offset : 0); }
+    bool tsc_forbidden() const { return (cr4 & kCr4Tsd) && protected_mode() && cpl != 0; }
     // Ticks left before the run loop must look up; bounds pieces of REP instructions.
     u64 budget() const {
         const u64 stop = stop_tick, end = stop < vt_due ? stop : vt_due;

@@ -404,6 +404,34 @@ struct ValueEngine {
         cpu.cc = static_cast<Cc>((cpu.cc & kCcOf) | ((v & 0xD5) << 8) | kCcFixed);
     }
 
+    // --- system ---
+    Mode mode() const { return cpu.mode; }
+    // May the hypervisor want to know? Known when a block is decoded.
+    bool asks(Intercept id) const {
+        return cpu.in_guest() && cpu.vt->answer(cpu.vt_profile, id) != InterceptAnswer::kNever;
+    }
+    // The rest of the body, which only this engine has.
+    Step procedure(const Insn& i, Handler f) { return Fast ? Step::kFault : f(cpu, i); }
+    Maybe<u64> tsc() {
+        if (cpu.tsc_forbidden()) [[unlikely]]
+            return {0, refuse(kGp)};
+        return {cpu.seen_tsc(), true};
+    }
+    u64 flags_image() const { return cpu.rflags() & ~(kFlagRf | kFlagVm); }  // as PUSHF has it
+    void mask_interrupts() { cpu.flags_other &= ~kFlagIf; }
+    bool allow_interrupts() {
+        // Only a change of IF delays interrupts by an instruction (SDM 2 STI).
+        if (cpu.flag(kFlagIf)) return true;
+        cpu.shadow |= kShadowSti;
+        cpu.flags_other |= kFlagIf;
+        cpu.recheck_events();
+        return true;
+    }
+    void swap_gs_base() {
+        std::swap(cpu.seg[kGs].base, cpu.msr.kernel_gs_base);
+        cpu.update_segment(kGs);
+    }
+
     // --- control: near transfers check the target before anything is written (SDM 2, JMP) ---
     [[gnu::always_inline]] bool target_ok(u64 target) {
         if (cpu.mode.code64()) [[likely]] {

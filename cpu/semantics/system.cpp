@@ -1,8 +1,10 @@
 // Rows of cpu/instructions/system.def.
 #include "cpu/semantics/expand.h"
-#include "cpu/semantics/system_bodies.h"
+#include "cpu/semantics/system_simple.h"
 
 namespace rm::cpu {
+
+using namespace semantics;
 
 std::span<const Row> system_rows() {
     static constexpr Row kRows[] = {

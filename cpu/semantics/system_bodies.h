@@ -81,7 +81,6 @@ Step lsl(Cpu&, const Insn&);
 Step verr(Cpu&, const Insn&);
 Step verw(Cpu&, const Insn&);
 Step arpl(Cpu&, const Insn&);
-Step swapgs(Cpu&, const Insn&);
 Step read_base_of(Cpu&, const Insn&, SegReg s);
 Step write_base_of(Cpu&, const Insn&, SegReg s);
 template <SegReg S>
@@ -116,7 +115,7 @@ Step invpcid(Cpu&, const Insn&);
 Step rdmsr(Cpu&, const Insn&);
 Step wrmsr(Cpu&, const Insn&);
 
-// system_flags.cpp
+// system_flags.cpp. Those of CLI, STI and PUSHF are for what system_simple.h leaves to them.
 Step cli(Cpu&, const Insn&);
 Step sti(Cpu&, const Insn&);
 template <class T>

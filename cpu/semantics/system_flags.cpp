@@ -28,7 +28,7 @@ Step popf_vme(Cpu& cpu, PlainEngine& e, u64 image) {
 
 Step cli(Cpu& cpu, const Insn&) {
     switch (if_access(cpu)) {
-        case IfAccess::kReal: cpu.flags_other &= ~kFlagIf; break;
+        case IfAccess::kReal: PlainEngine{cpu}.mask_interrupts(); break;
         case IfAccess::kVirtual: cpu.flags_other &= ~kFlagVif; break;
         case IfAccess::kNone: return cpu.raise_gp(0);
     }
@@ -37,14 +37,7 @@ Step cli(Cpu& cpu, const Insn&) {
 
 Step sti(Cpu& cpu, const Insn&) {
     switch (if_access(cpu)) {
-        case IfAccess::kReal:
-            // Only a change of IF delays interrupts by an instruction (SDM 2 STI).
-            if (!cpu.flag(kFlagIf)) {
-                cpu.shadow |= kShadowSti;
-                cpu.flags_other |= kFlagIf;
-                cpu.recheck_events();
-            }
-            break;
+        case IfAccess::kReal: RM_TRY(PlainEngine{cpu}.allow_interrupts()); break;
         case IfAccess::kVirtual:
             if (cpu.flag(kFlagVip)) return cpu.raise_gp(0);
             cpu.flags_other |= kFlagVif;
@@ -56,7 +49,7 @@ Step sti(Cpu& cpu, const Insn&) {
 
 template <class T>
 Step pushf(Cpu& cpu, const Insn&) {
-    u64 image = cpu.rflags() & ~(kFlagRf | kFlagVm);
+    u64 image = PlainEngine{cpu}.flags_image();
     if (cpu.v86() && cpu.iopl() < 3) {
         if (!(cpu.cr4 & kCr4Vme) || sizeof(T) != 2) return cpu.raise_gp(0);
         image = (image & ~kFlagIf) | kFlagIopl | (cpu.flag(kFlagVif) ? kFlagIf : 0);

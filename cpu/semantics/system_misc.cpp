@@ -15,12 +15,8 @@ u16 port_operand(const Cpu& cpu, const Insn& i, unsigned n) {
                                           : static_cast<u16>(cpu.gpr[kRdx]);
 }
 
-bool tsc_forbidden(const Cpu& cpu) {
-    return (cpu.cr4 & kCr4Tsd) && cpu.protected_mode() && cpu.cpl != 0;
-}
-
 void put_tsc(Cpu& cpu) {
-    const u64 tsc = cpu.tsc() + (cpu.in_guest() ? cpu.vt_tsc_offset : 0);
+    const u64 tsc = cpu.seen_tsc();
     cpu.gpr[kRax] = tsc & kMask32;
     cpu.gpr[kRdx] = tsc >> 32;
 }
@@ -97,14 +93,14 @@ Step mwait(Cpu& cpu, const Insn& i) {
 }
 
 Step rdtsc(Cpu& cpu, const Insn& i) {
-    if (tsc_forbidden(cpu)) return cpu.raise_gp(0);
+    if (cpu.tsc_forbidden()) return cpu.raise_gp(0);
     RM_ASK(cpu, i, kRDTSC);
     put_tsc(cpu);
     return Step::kNext;
 }
 
 Step rdtscp(Cpu& cpu, const Insn& i) {
-    if (tsc_forbidden(cpu)) return cpu.raise_gp(0);
+    if (cpu.tsc_forbidden()) return cpu.raise_gp(0);
     RM_ASK(cpu, i, kRDTSCP);
     put_tsc(cpu);
     cpu.gpr[kRcx] = cpu.msr.tsc_aux & kMask32;

@@ -165,12 +165,6 @@ Step arpl(Cpu& cpu, const Insn& i) {
     return Step::kNext;
 }
 
-Step swapgs(Cpu& cpu, const Insn&) {
-    std::swap(cpu.seg[kGs].base, cpu.msr.kernel_gs_base);
-    cpu.update_segment(kGs);
-    return Step::kNext;
-}
-
 // 32 bits, or 64 with REX.W; an operand-size prefix has no effect (SDM 2, RDFSBASE).
 static unsigned base_operand_size(const Insn& i) { return i.size_log2 == 3 ? 8 : 4; }
 

@@ -66,7 +66,7 @@ void set_tsc_offset(Cpu& cpu, u64 offset) {
     cpu.lapic.tsc_offset_changed(offset);
 }
 bool read_tsc(Cpu& cpu, u32, u64& value) {
-    value = cpu.tsc() + (cpu.in_guest() ? cpu.vt_tsc_offset : 0);
+    value = cpu.seen_tsc();
     return true;
 }
 bool write_tsc(Cpu& cpu, u32, u64 value) {

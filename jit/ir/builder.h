@@ -7,6 +7,7 @@
 #pragma once
 #include <type_traits>
 
+#include "cpu/hooks.h"
 #include "cpu/state/cpu_state.h"
 #include "cpu/state/insn.h"
 #include "cpu/state/mode.h"
@@ -69,6 +70,8 @@ struct BuildContext {
     u64 block_rip = 0;
     bool intel = true;  // vendor, where instructions differ
     u32 loose = 0;      // bit n: the immediate of instruction n may change (cpu::Block::loose)
+    const cpu::Virtualization* vt = nullptr;  // whom `mode` names a profile of
+    bool counted_time = false;                // VirtualClock::tick_shift() has an answer
 };
 
 struct Builder {
@@ -478,6 +481,32 @@ struct Builder {
         const Value a = use(c);
         append({.code = Code::jump_if, .a = a, .imm = target});
         return Step::kNext;
+    }
+
+    // --- system ---
+    cpu::Mode mode() const { return context.mode; }
+    bool asks(cpu::Intercept id) const {
+        return mode().guest() && (!context.vt || context.vt->answer(mode().profile(), id) !=
+                                                     cpu::InterceptAnswer::kNever);
+    }
+    Step procedure(const Insn&, cpu::Handler) {
+        unsupported = true;
+        return Step::kFault;
+    }
+    Sure<Val<u64>> tsc() {
+        if (!context.counted_time) unsupported = true;
+        const u8 guest = mode().guest(), forbidden = mode().cpl() != 0;
+        return {value<u64>({.code = Code::tsc, .n = guest, .m = forbidden})};
+    }
+    Val<u64> flags_image() { return value<u64>({.code = Code::flags_image}); }
+    void mask_interrupts() { append({.code = Code::mask_interrupts}); }
+    bool allow_interrupts() {
+        append({.code = Code::allow_interrupts});
+        return true;
+    }
+    void swap_gs_base() {
+        if (!mode().code64()) unsupported = true;
+        append({.code = Code::swap_gs_base});
     }
 
     // --- stack: 64-bit, or 32-bit and flat ---

@@ -50,6 +50,7 @@ cpu::Cc flags_read(const Block& block, const Op& op) {
         case Code::rcl:
         case Code::rcr: return cpu::kCcCf;
         case Code::condition: return condition_flags(op.n);
+        case Code::flags_image: return cpu::kCcAll;
         case Code::x87:
             return op.m == static_cast<u8>(X87Form::kMove) ? condition_flags(op.n) : cpu::Cc{0};
         default: break;

@@ -63,6 +63,7 @@ std::string numbers(const Op& op) {
         case Code::put_xmm: return "xmm" + std::to_string(op.n);
         case Code::address: return address_text(op);
         case Code::rmw: return op.n ? "lock" : "";
+        case Code::tsc: return op.n ? "guest" : "";
         case Code::load_vec:
         case Code::store_vec: return op.size == 4 && op.n < 3 ? kAlign[op.n] : "";
         case Code::zero_extend:

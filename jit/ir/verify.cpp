@@ -21,10 +21,11 @@ bool may_set_flags(Code c) {
            c == Code::set_carry || c == Code::x87 || c == Code::fp_compare || c == Code::test_vec ||
            c == Code::string_index || c == Code::string_mask;
 }
-// Last faults and first writes at once: memory, or MXCSR's sticky bits.
+// Last faults and first writes at once: memory, IF, or MXCSR's sticky bits.
 bool faults_then_writes(Code c) {
     switch (c) {
         case Code::store:
+        case Code::allow_interrupts:
         case Code::store_vec:
         case Code::x87:
         case Code::vec_fp:
@@ -66,6 +67,8 @@ Sizes sizes_of(const Op& op) {
         case Code::fp_to_int: return {2, 3};
         case Code::check_target:
         case Code::jump: return {2, 3};
+        case Code::tsc:
+        case Code::flags_image: return {3, 3};
         case Code::load_vec:
         case Code::store_vec: return {0, 4};
         case Code::bsf:

@@ -134,7 +134,8 @@ u64 Translator::sites_filled(unsigned arena) {
 // --- translating ---
 
 ir::BuildContext Translator::context_of(const Block& block) const {
-    return {block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel, block.loose};
+    return {block.mode,  block.rip, cpu_.model.vendor == cpu::Vendor::kIntel,
+            block.loose, cpu_.vt,   cpu_.clock.tick_shift().has_value()};
 }
 
 // True if the block replaces all flags before an instruction that reads them or may fault.

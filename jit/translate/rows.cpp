@@ -20,7 +20,7 @@ std::vector<BuildFn> assemble() {
     add(move_rows(), move_builders());
     add(branch_rows(), branch_builders());
     add(string_rows(), {});
-    add(system_rows(), {});
+    add(system_rows(), system_builders());
     add(x87_rows(), x87_builders());
     add(mmx_sse_rows(), vector_builders());
     add(fpstate_rows(), fpstate_builders());

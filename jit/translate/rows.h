@@ -18,6 +18,7 @@ std::span<const BuildFn> arith_builders();
 std::span<const BuildFn> logic_builders();
 std::span<const BuildFn> move_builders();
 std::span<const BuildFn> branch_builders();
+std::span<const BuildFn> system_builders();
 std::span<const BuildFn> vector_builders();   // as mmx_sse_rows()
 std::span<const BuildFn> x87_builders();      // as x87_rows()
 std::span<const BuildFn> fpstate_builders();  // as fpstate_rows()

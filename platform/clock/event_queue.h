@@ -62,6 +62,10 @@ public:
             return runs_ ? host_ns() : stopped_ns_;
         return now_ticks() << shift_;
     }
+    std::optional<unsigned> tick_shift() const override {
+        if (time_ == Time::kHost) return std::nullopt;
+        return shift_;
+    }
     // While no processor has a thread.
     void start_host_time() {
         start_ = HostClock::now() - std::chrono::nanoseconds(stopped_ns_);

@@ -35,6 +35,7 @@ struct Clock final : VirtualClock {
     const Processor* cpu = nullptr;
     u64 now_ticks() const override { return cpu ? cpu->ticks() : 0; }
     u64 now_ns() const override { return now_ticks(); }
+    std::optional<unsigned> tick_shift() const override { return 0; }
 };
 
 // A device that answers each access differently: one too many or too few is noticed.

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/bits.h"
-#include "cpu/interpreter/alu.h"
+#include "cpu/interpreter/value_engine.h"
 #include "jit/host/portable/vector.h"
 
 namespace rm::jit::portable {
@@ -70,6 +70,7 @@ public:
             default: return effect(op);
         }
     }
+    void begin(u64 insn) { at_ = insn; }
     const Slot& slot(Value v) const { return slots_[v]; }
     Slot& result(Value v) { return slots_[v]; }
 
@@ -143,6 +144,9 @@ private:
                 cpu_.flags_other =
                     op.imm ? cpu_.flags_other | cpu::kFlagDf : cpu_.flags_other & ~cpu::kFlagDf;
                 return true;
+            case Code::mask_interrupts: return engine_.mask_interrupts(), true;
+            case Code::allow_interrupts: return engine_.allow_interrupts();
+            case Code::swap_gs_base: return engine_.swap_gs_base(), true;
             case Code::store:
                 return sized(op.size, [&](auto t) {
                     t = static_cast<decltype(t)>(v(op.b));
@@ -198,6 +202,8 @@ private:
             case Code::constant: return r.value = cut(op.imm, op.size), true;
             case Code::immediate: return r.value = cut(insns_[op.imm].imm, op.size), true;
             case Code::get: return r.value = get(op), true;
+            case Code::tsc: return tsc(r);
+            case Code::flags_image: return r.value = engine_.flags_image(), true;
             case Code::offset: return r.value = slots_[op.a].high, true;
             case Code::high: return r.value = slots_[op.a].high, true;
             case Code::load:
@@ -219,6 +225,15 @@ private:
             default: break;
         }
         return sized(op.size, [&](auto t) { return arithmetic(op, r, t); });
+    }
+    bool tsc(Slot& r) {
+        if (cpu_.tsc_forbidden()) return false;
+        // The time is that of the instruction.
+        cpu_.block_first = insns_.data();
+        cpu_.ip = &insns_[at_];
+        r.value = cpu_.seen_tsc();
+        cpu_.ip = nullptr;
+        return true;
     }
     bool read_memory(const Op& op, Slot& r) {
         return sized(op.size, [&](auto t) {
@@ -358,7 +373,9 @@ private:
     }
 
     Cpu& cpu_;
+    cpu::ValueEngine<cpu::kN, cpu::kN> engine_{cpu_};
     const std::span<const cpu::Insn> insns_;
+    u64 at_ = 0;  // index of the running instruction
     std::vector<Slot> slots_;
 };
 
@@ -376,6 +393,7 @@ Outcome evaluate(Cpu& cpu, const Block& block, std::span<const cpu::Insn> insns,
                 rip = (block_rip + insns[op.imm].offset) & cpu.ip_mask;
                 if (begun == limit) return {What::kLeft, begun, rip};
                 ++begun;
+                e.begin(op.imm);
                 break;
             case Code::x87:
             case Code::interp: return {What::kInterpret, begun - 1, rip};

@@ -29,7 +29,9 @@ void run_block(Cpu& cpu, const cpu::Block& b, u64 limit, Totals& totals,
              {.mode = b.mode,
               .block_rip = b.rip,
               .intel = cpu.model.vendor == cpu::Vendor::kIntel,
-              .loose = b.loose});
+              .loose = b.loose,
+              .vt = cpu.vt,
+              .counted_time = true});
     if (pass) pass(block);
     const Outcome o = evaluate(cpu, block, insns, b.rip, limit);
     totals.evaluated += o.retired;

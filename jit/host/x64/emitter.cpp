@@ -333,6 +333,11 @@ void Emitter::emit(Value v) {
         case Code::set_carry: emit_set_carry(v); break;
         case Code::check_target: emit_check_target(v); break;
         case Code::jump: emit_jump(v); break;
+        case Code::tsc: emit_tsc(v); break;
+        case Code::flags_image: emit_flags_image(v); break;
+        case Code::mask_interrupts: emit_mask_interrupts(); break;
+        case Code::allow_interrupts: emit_allow_interrupts(); break;
+        case Code::swap_gs_base: emit_swap_gs_base(); break;
         case Code::jump_to: v == parts_[part_].on ? emit_way_on(v) : emit_exit(o.imm); break;
         case Code::jump_if: emit_jump_if(v); break;
         default: not_native();

@@ -225,6 +225,11 @@ private:
     void emit_bit_of(ir::Value v);
     void emit_set_carry(ir::Value v);
     void emit_offset(ir::Value v);
+    void emit_tsc(ir::Value v);
+    void emit_flags_image(ir::Value v);
+    void emit_mask_interrupts();
+    void emit_allow_interrupts();
+    void emit_swap_gs_base();
     void emit_second_page_guard();
     void emit_interp(unsigned index);
     void emit_check_target(ir::Value v);

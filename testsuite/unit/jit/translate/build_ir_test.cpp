@@ -29,7 +29,7 @@ constexpr Mode kReal{Mode::kOsfxsr};
 
 ir::Block build(const Insn& insn, Mode mode) {
     ir::Block block;
-    build_ir(block, {&insn, 1}, {.mode = mode, .block_rip = kRip});
+    build_ir(block, {&insn, 1}, {.mode = mode, .block_rip = kRip, .counted_time = true});
     return block;
 }
 bool interpreted(const ir::Block& block) { return block.ops[1].code == Code::interp; }
@@ -239,4 +239,18 @@ TEST_CASE("the forms that were hard") {
     CHECK(pop.find("store") < pop.find("put.64 rsp"));
     // INC keeps CF.
     CHECK(text({0xFF, 0xC0}).find("sets OSZAP\n") != std::string::npos);
+}
+
+TEST_CASE("system instructions of the kernel's level are native, others the interpreter's") {
+    constexpr Mode kUser{kLong.word | 3 << Mode::kCplShift};
+    CHECK(text({0xFA}) == "insn 0\n  mask_interrupts\n  jump_to 0x401001\n");
+    CHECK(text({0xFB}) == "insn 0\n  allow_interrupts\n  jump_to 0x401001\n");
+    CHECK(text({0xFA}, kUser).find("interp") != std::string::npos);
+    CHECK(text({0xFB}, kUser).find("interp") != std::string::npos);
+    CHECK(text({0x0F, 0x01, 0xF8}).find("swap_gs_base") != std::string::npos);
+    CHECK(text({0x9C}, kUser).find("flags_image") != std::string::npos);
+    CHECK(text({0x0F, 0x31}, kUser).find("tsc") != std::string::npos);
+    // Whether its hypervisor intercepts RDTSC is for that to say.
+    constexpr Mode kGuest{kLong.word | Mode::kGuest};
+    CHECK(text({0x0F, 0x31}, kGuest).find("interp") != std::string::npos);
 }
