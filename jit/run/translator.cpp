@@ -16,6 +16,7 @@ namespace rm::jit {
 using cpu::Block;
 using cpu::BlockCache;
 using cpu::Cpu;
+using cpu::Mode;
 using cpu::Step;
 using memory::Access;
 
@@ -247,14 +248,8 @@ bool Translator::emit(Block& block, std::size_t& bytes) {
         return refused(emitter_.insn());
     }
     bytes = emitter_.getSize();
-    unsigned native = 0;
-    for (const ir::Op& op : code.ops) native += op.code == ir::Code::insn;
-    for (const ir::Op& op : code.ops) {
-        if (op.code != ir::Code::interp) continue;
-        --native;
-        ++statistics_.interpreted_instructions;
-    }
-    if (native == 0) bytes = 0;
+    for (const ir::Op& op : code.ops)
+        statistics_.interpreted_instructions += op.code == ir::Code::interp;
     return true;
 }
 
@@ -424,16 +419,24 @@ void Translator::update_salt() {
     salt_epoch_ = epoch;
     salt_mode_ = cpu_.mode.word;
     const u64 key = epoch << 32 | salt_mode_;
+    Salt& recent =
+        recent_salts_[(epoch ^ salt_mode_ >> Mode::kCplShift) % std::size(recent_salts_)];
+    if (recent.key != key) recent = {key, salt_of(key)};
+    cpu_.translated.salt = recent.salt;
+}
+
+u64 Translator::salt_of(u64 key) {
     auto it = salts_.find(key);
     if (it == salts_.end()) {
         if (salts_.size() == 0xFFFE) {
             salts_.clear();
+            std::fill(std::begin(recent_salts_), std::end(recent_salts_), Salt{});
             forget_targets();
         }
         const u64 number = salts_.size() + 1;
         it = salts_.emplace(key, cpu::TranslatorState::target_key(0, salt_mode_, number)).first;
     }
-    cpu_.translated.salt = it->second;
+    return it->second;
 }
 
 void Translator::remember_target(u64 rip, const Translation& t) {

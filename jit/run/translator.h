@@ -91,6 +91,7 @@ private:
     void link(u32 point, Translation& to);
     u8* guard_of(Translation& to);
     void update_salt();
+    u64 salt_of(u64 key);
     void forget_targets();
     cpu::TranslatorState::Target no_target() const {
         return {0, static_cast<const u8*>(thunks_.no_target) + code_->executable_delta()};
@@ -144,6 +145,10 @@ private:
     u64 salt_epoch_ = ~u64{0};
     u32 salt_mode_ = 0;
     std::unordered_map<u64, u64> salts_;
+    // The latest of them: a system call changes the mode twice.
+    struct Salt {
+        u64 key, salt;
+    } recent_salts_[16] = {};
     Statistics statistics_;
     PartClock clock_;
 };

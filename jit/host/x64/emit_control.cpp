@@ -85,10 +85,10 @@ void Emitter::emit_second_page_guard() {
 
 void Emitter::emit_interp(unsigned index) {
     const bool last = index + 1 == block_->count;
+    resolve_to_memory();  // it may look at them, and the runtime would compute them more slowly
     before_interp_x87(block_->insns[index]);
     Point p;
     p.kind = Point::kCall;
-    p.recipe = current_recipe();
     mov(r12d, point(p));
     call_thunk(context_.thunks.interpret);
     flags_ = {Flags::kMemory, {}, false, {}, 0};
