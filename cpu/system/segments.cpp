@@ -79,11 +79,6 @@ bool mark_accessed(Cpu& cpu, LinearAddr at, Segment& s) {
     return cpu.write_system(at + 5, static_cast<u8>(s.attr));
 }
 
-void set_segment(Cpu& cpu, SegReg r, const Segment& s) {
-    cpu.seg[r] = s;
-    cpu.update_segment(r);
-}
-
 void set_cpl(Cpu& cpu, u8 cpl) {
     cpu.cpl = cpl;
     cpu.update_mode();

@@ -23,7 +23,12 @@ bool descriptor_address(const Cpu& cpu, u16 selector, unsigned size, LinearAddr&
                                        Segment& out);
 [[nodiscard]] bool check_data_segment(Cpu& cpu, u16 selector, u8 vector, Segment& out);
 
-void set_segment(Cpu& cpu, SegReg r, const Segment& s);  // stores and derives the ranges
+// Stores and derives the ranges. Inline: a segment that the caller has just put together then comes
+// from registers; copied from memory as a whole it would wait for the stores of its parts.
+inline void set_segment(Cpu& cpu, SegReg r, const Segment& s) {
+    cpu.seg[r] = s;
+    cpu.update_segment(r);
+}
 // After a return to an outer level: data segments it may not see become null (SDM 2, RET).
 void drop_inaccessible_segments(Cpu& cpu);
 
