@@ -1,6 +1,9 @@
 // Evaluation of entry_checks.def.
 #include "vt-emulation/vmx/entry_checks.h"
 
+#include <iterator>
+#include <utility>
+
 #include "memory/physical/physical.h"
 #include "vt-emulation/common/interruption.h"
 
@@ -40,7 +43,17 @@ constexpr EntryCheck kChecks[] = {
 #include "vt-emulation/vmx/entry_checks.def"
 };
 
-bool guest_group(EntryCheck::Group g) { return g >= EntryCheck::Group::kGuest; }
+constexpr bool guest_group(EntryCheck::Group g) { return g >= EntryCheck::Group::kGuest; }
+
+// The rows as straight code: called one by one they would be a fifth of a VM entry.
+template <bool GuestGroups, std::size_t... Row>
+const EntryCheck* first_of(const CheckContext& c, u64* bits, std::index_sequence<Row...>) {
+    const EntryCheck* failed = nullptr;
+    (void)((guest_group(kChecks[Row].group) == GuestGroups &&
+            (*bits = kChecks[Row].offending(c)) != 0 && (failed = &kChecks[Row])) ||
+           ...);
+    return failed;
+}
 
 }  // namespace
 
@@ -148,14 +161,9 @@ u64 CheckContext::bad_granularity(unsigned s) const {
 std::span<const EntryCheck> entry_checks() { return kChecks; }
 
 const EntryCheck* first_failure(const CheckContext& context, bool guest_groups, u64* bits) {
-    for (const EntryCheck& check : kChecks) {
-        if (guest_group(check.group) != guest_groups) continue;
-        if (const u64 offending = check.offending(context)) {
-            *bits = offending;
-            return &check;
-        }
-    }
-    return nullptr;
+    constexpr auto kRows = std::make_index_sequence<std::size(kChecks)>{};
+    return guest_groups ? first_of<true>(context, bits, kRows)
+                        : first_of<false>(context, bits, kRows);
 }
 
 }  // namespace rm::vt::vmx
