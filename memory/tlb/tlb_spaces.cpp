@@ -16,6 +16,7 @@ void TlbArray::insert(const TlbEntry& entry, TlbSide side) {
     if (!(before & logged)) logs_[global].slots[logs_[global].count++] = static_cast<u16>(slot);
     side.flags |= TlbSide::kInUse | logged | before;
     side_[slot] = side;
+    frames_[slot] = static_cast<u32>(side.machine >> 12);
     // The page has moved without an invalidation: what was remembered of it is stale now.
     const bool moved = entry.exec != kTlbNoTag && entries_[slot].exec == entry.exec &&
                        entries_[slot].addend != entry.addend;
@@ -108,14 +109,22 @@ void TlbArray::flush_page(LinearAddr va, bool keep_global) {
     if (large || code_local_.test(code_bit(va)) || code_global_.test(code_bit(va))) new_epoch();
 }
 
+// Called for each frame that code is decoded in for the first time, so it compares the frames of
+// many slots at once. Slots that are not in use have no write tag to lose.
 void TlbArray::drop_writes(u64 machine) {
-    for (const Log& log : logs_)
-        for (unsigned i = 0; i < log.count; ++i) {
-            const u16 slot = log.slots[i];
+    constexpr unsigned kAtOnce = 64;
+    const u32 frame = static_cast<u32>(machine >> 12);
+    for (unsigned first = 0; first < kTlbEntries; first += kAtOnce) {
+        u32 found = 0;
+        for (unsigned n = 0; n < kAtOnce; ++n) found |= frames_[first + n] == frame;
+        if (!found) [[likely]]
+            continue;
+        for (unsigned slot = first; slot < first + kAtOnce; ++slot) {
             if (side_[slot].machine != machine) continue;
             lose(slot);
             entries_[slot].write = kTlbNoTag;
         }
+    }
 }
 
 void TlbArray::drop_machine(u64 machine) {

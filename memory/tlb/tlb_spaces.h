@@ -85,6 +85,7 @@ private:
         std::array<u16, kTlbEntries> slots;
         unsigned count = 0;
     } logs_[2];
+    std::array<u32, kTlbEntries> frames_{};  // side_[n].machine >> 12, as far as it fits
     // Pages of remembered code in this epoch, by hash: global ones, and those that a flush drops.
     static constexpr unsigned kCodeBits = 1024;
     std::bitset<kCodeBits> code_global_, code_local_;
