@@ -130,6 +130,8 @@ private:
     static constexpr std::size_t kMaxBlockBytes = 32 << 10;
     static constexpr u32 kMaxBlockPoints = 4096;
     static constexpr u8 kMostTrials = 6;
+    // Translated code is left at least so often, for samples.
+    static constexpr u64 kSamplingTicks = 125'000;
     // What translated code may run without a look at the ticks.
     static constexpr u64 kMostTicks = 128;
     std::unique_ptr<const void*[]> resolvers_;  // Thunks::resolvers
