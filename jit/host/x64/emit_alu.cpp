@@ -335,7 +335,13 @@ void Emitter::emit_extend(Value v) {
             movsx(sized_reg(d.reg, o.size), s);
         }
     };
-    with_source(o.a, from, extend, {}, d.reg.getIdx() < 8 && o.size < 3);
+    if (const Loc l = loc_[o.a];
+        o.size >= 2 && l.kind == Loc::kGpr && !(l.n & 7) && host_of(l.n >> 3) < 0) {
+        mov(d.reg.cvt32(), sized(gpr_home(l.n >> 3), 2));  // plain: with_operand()
+        extend(sized_reg(d.reg, from));
+    } else {
+        with_source(o.a, from, extend, {}, d.reg.getIdx() < 8 && o.size < 3);
+    }
     finish(v, d);
 }
 

@@ -627,6 +627,12 @@ void Emitter::write_gpr(u8 offset, unsigned size, const Reg64& from) {
         if (r != from && scratch_[0] != kNoValue) not_native();
         mov(r.cvt32(), from.cvt32());
         mov(sized(gpr_home(guest), 3), r);
+    } else if (const Reg64 t(from.getIdx() == 11 ? 12 : 11);
+               size < 2 && scratch_[t.getIdx() - 11] == kNoValue) {
+        // Whole: a load would have to wait for two stores that are each a part of it.
+        mov(t, sized(gpr_home(guest), 3));
+        mov(sized_reg(t, size), sized_reg(from, size));
+        mov(sized(gpr_home(guest), 3), t);
     } else {
         mov(sized(gpr_home(guest), size), sized_reg(from, size));
     }
