@@ -449,8 +449,8 @@ void Translator::remember_target(u64 rip, const Translation& t) {
 
 void Translator::update_stop() {
     const u64 end = std::min<u64>(cpu_.stop_tick, cpu_.vt_due);
-    cpu_.translated.stop_at =
-        std::min({until_, cpu_.tick_base + kSamplingTicks, end > kMostTicks ? end - kMostTicks : 0});
+    cpu_.translated.stop_at = std::min(
+        {until_, cpu_.tick_base + kSamplingTicks, end > kMostTicks ? end - kMostTicks : 0});
 }
 
 // From translated code, which does it by itself the next time.

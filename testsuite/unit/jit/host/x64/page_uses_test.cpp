@@ -80,15 +80,27 @@ TEST_CASE("a base is followed through additions and copies, not through anything
     CHECK(u.of(other).role == PageUse::kAlone);
 }
 
-TEST_CASE("a load's permission does not do for a store, a store's does for a load") {
+TEST_CASE(
+    "a load that stores follow is checked for writing, a load behind a store for nothing more") {
     Code64 c;
     const Value load = c.load(cpu::kRdi, 0), store = c.store(cpu::kRdi, 8),
                 again = c.load(cpu::kRdi, 16);
+    const Value first = c.store(cpu::kRsi, 0), then = c.load(cpu::kRsi, 8);
+    const Value read = c.load(cpu::kRdx, 0), more = c.load(cpu::kRdx, 8);
     const PageUses u = c.uses();
-    CHECK(u.of(load).role == PageUse::kAlone);
-    CHECK(u.of(store).role == PageUse::kFirst);
-    CHECK(u.of(store).write);
+    CHECK(u.of(load).role == PageUse::kFirst);
+    CHECK(u.of(load).span == 24);
+    CHECK(u.of(load).ahead);
+    CHECK_FALSE(u.of(load).write);
+    CHECK(u.of(store).role == PageUse::kLater);
+    CHECK(u.of(store).behind == 8);
     CHECK(u.of(again).role == PageUse::kLater);
+    CHECK(u.of(again).behind == 16);
+    CHECK(u.of(first).role == PageUse::kFirst);
+    CHECK_FALSE(u.of(first).ahead);  // it writes itself
+    CHECK(u.of(then).role == PageUse::kLater);
+    CHECK_FALSE(u.of(read).ahead);
+    CHECK(u.of(more).role == PageUse::kLater);
 }
 
 TEST_CASE("pushes and pops are the stack page's, without a slot while it stays the same") {
