@@ -540,7 +540,7 @@ void Translator::sample(Block& block) {
 
 // An access by a site has missed. True: too many of its block's do; it goes on trial again.
 bool Translator::site_missed(const Point& p, Translation& t) {
-    constexpr u64 kQuick = 4096 * memory::PageSite::kTold;  // ticks; a miss costs some hundred
+    constexpr u64 kQuick = 65536 * memory::PageSite::kTold;  // ticks; a miss costs some hundred
     if (cpu_.mmu.sites().count == memory::SiteLog::kMost) cpu_.mmu.forget_sites();
     if (p.site->changes % memory::PageSite::kTold || !p.site->changes) return false;
     const bool quick = cpu_.tick_base - t.told_at < kQuick >> p.block->trials;
