@@ -17,14 +17,20 @@ void Translator::sample(Block& block) {
     dropped(block);
 }
 
-// An access by a site has missed. True: too many of its block's do; it goes on trial again.
+// An access by a site has missed. True: one of its block's does too often; it goes on trial again.
 bool Translator::site_missed(const Point& p, Translation& t) {
     constexpr u64 kQuick = 65536 * memory::PageSite::kTold;  // ticks; a miss costs some hundred
     if (cpu_.mmu.sites().count == memory::SiteLog::kMost) cpu_.mmu.forget_sites();
     if (p.site->changes % memory::PageSite::kTold || !p.site->changes) return false;
-    const bool quick = cpu_.tick_base - t.told_at < kQuick >> p.block->trials;
-    t.told_at = cpu_.tick_base;
-    if (!quick || p.block->sites != Block::Sites::kYes) return false;
+    if (cpu_.tick_base - t.told_at >= kQuick >> p.block->trials) {
+        t.told_at = cpu_.tick_base;
+        t.tellings = 0;
+    }
+    // More than there are sites: one has told twice.
+    u32 sites = 0;
+    for (u32 n = t.first_point; n < t.first_point + t.points; ++n)
+        sites += points_[n].kind == Point::kAccess && points_[n].site;
+    if (++t.tellings <= sites || p.block->sites != Block::Sites::kYes) return false;
     p.block->sites = Block::Sites::kTried;
     if (p.block->translation && p.block != t.block) dropped(*p.block);
     dropped(*t.block);

@@ -60,7 +60,8 @@ private:
         u8* guard = nullptr;  // how jumps from other pages enter it, made for the first of them
         u64 crossed_at = 0;   // tick of the last group check that failed by a page border ...
         u8 crossings = 0;     // ... and how many have in quick succession
-        u64 told_at = 0;      // tick of the last PageSite::kTold misses of a site
+        u64 told_at = 0;      // since this tick so many times has ...
+        u32 tellings = 0;     // ... a site missed for another PageSite::kTold times
     };
 
     // What lies in an arena of the code memory. Arenas are filled in turn; when all are full, the
