@@ -30,9 +30,9 @@ struct alignas(64) Block {
     // How often stores have dropped translated blocks of its frame, up to a bound: translated later
     // then.
     u8 churn = 0;
-    // Translator: how memory accesses are checked: together and by the stack page, one by one, or
-    // without the stack page.
-    enum class Checks : u8 { kGrouped, kSingle, kPlain } checks = Checks::kGrouped;
+    // Translator: how memory accesses are checked: together and by the stack page; those to tables
+    // one by one; all one by one; or without the stack page, too.
+    enum class Checks : u8 { kTables, kFields, kSingle, kPlain } checks = Checks::kTables;
     i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
     // Translator: how often events have interrupted it, until it is translated with sites for its
     // accesses (jit/host/x64/sites.h): first for a trial.
@@ -55,6 +55,7 @@ struct alignas(64) Block {
     // different places.
     u64 likely = 0;
     u8 likely_insn = 0;
+    bool likely_mostly = false;  // 15 of 16 did
     // Translator, by bit n: instruction n accesses memory at odd addresses; on ever other pages.
     u32 misaligned = 0, roams = 0;
     Insn insns[];  // count of them

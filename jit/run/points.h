@@ -60,10 +60,11 @@ struct alignas(64) Point {
     bool must_align : 1 = false;  // kAccess: else it faults
     bool ahead : 1 = false;       // kAccess: the first of them is a read, others write
     bool group : 1 = false;       // kAccess: the check is for others too (jit/host/x64/page_uses.h)
+    bool table : 1 = false;       // kAccess: ... to a table (page_uses.h)
     bool cross_page : 1 = false;  // kExit: the target is on another page
     bool certain : 1 = false;  // kInstruction, an indirect branch: nothing of it can fault any more
-    u16 size = 0;              // kAccess: bytes, of all accesses that its check is for
-    u16 insn = 0;
+    u8 insn = 0;
+    u16 size = 0;  // kAccess: bytes, of all accesses that its check is for
     u16 done = 0;  // kAccess, a store: bytes from `retry` to behind it
     // kAccess: the site (jit/host/x64/sites.h) that the check is by, a memory::PageSite or another.
     // kExit of a block on trial: its `changes` count how often code left here.

@@ -51,6 +51,7 @@ std::string Statistics::text(unsigned processor) const {
     share(out, "  of these interpreted", interpreted_instructions, instructions);
     count(out, "  optimised ones", optimised);
     count(out, "  traces of several blocks", traces);
+    count(out, "  loops with a copy without checks", copies);
     count(out, "  bytes of host code", code_bytes);
     count(out, "  tries that met an unknown form", retries);
     count(out, "blocks left to the interpreter", untranslatable);

@@ -20,7 +20,7 @@ struct Statistics {
     u64 stores_beside_code = 0;
     u64 entries = 0, links = 0, target_misses = 0, targets_found = 0, pages_entered = 0;
     u64 touches = 0, code_touches = 0;
-    u64 sites_filled = 0, sites_forgotten = 0, roaming = 0, optimised = 0, traces = 0;
+    u64 sites_filled = 0, sites_forgotten = 0, roaming = 0, optimised = 0, traces = 0, copies = 0;
     u64 access_exits = 0, instruction_exits = 0, event_exits = 0;
     u64 calls = 0, call_leaves = 0, flags_resolved = 0;
     std::array<double, kParts> seconds = {};

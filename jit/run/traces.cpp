@@ -44,7 +44,8 @@ void Translator::find_likely(Block& block, const Translation& t) {
         const Point& p = points_[n];
         if (p.kind != Point::kExit || !p.site || p.site->changes * 4 < options_.trial * 3) continue;
         block.likely = p.exit.target;
-        block.likely_insn = static_cast<u8>(p.insn);
+        block.likely_insn = p.insn;
+        block.likely_mostly = p.site->changes * 16 >= options_.trial * 15;
     }
 }
 

@@ -119,6 +119,7 @@ Statistics Translator::statistics() {
     s.overwrites = cpu_.blocks->overwrites;
     s.overwritten_blocks = cpu_.blocks->dropped_blocks;
     s.loosened = cpu_.blocks->loosened;
+    s.copies = emitter_.copies();
     for (unsigned a = 0; a < CodeMemory::kArenas; ++a) s.sites_filled += sites_filled(a);
     s.sites_forgotten = cpu_.mmu.sites().forgotten;
     s.seconds = clock_.seconds();
@@ -488,7 +489,7 @@ void Translator::check_more_simply(const Point& p, Translation& t, LinearAddr va
         if (cpu_.tick_base - t.crossed_at > kQuick) t.crossings = 0;
         t.crossed_at = cpu_.tick_base;
         if (++t.crossings < kOften) return;
-        p.block->checks = Checks::kSingle;
+        p.block->checks = p.table ? Checks::kFields : Checks::kSingle;
     } else if (p.aligned && (va & (p.size - 1u))) {
         if (p.site)
             p.block->misaligned |= u32{1} << p.insn;

@@ -15,7 +15,7 @@ using ir::Value;
 u32 Emitter::point(Point p) {
     p.block = block_;
     p.owner = owner_;
-    p.insn = static_cast<u16>(insn_);
+    p.insn = static_cast<u8>(insn_);
     return context_.points.add(p);
 }
 
@@ -34,6 +34,7 @@ Emitter::Jump Emitter::count_ticks(unsigned n) {
 }
 
 void Emitter::interpret_if(unsigned condition) {
+    if (in_copy_) not_native();
     // Several checks of one instruction have one way out.
     const u32 recipe = current_recipe();
     const Point* last = leaves_.empty() ? nullptr : &context_.points[leaves_.back().number];
@@ -99,7 +100,8 @@ void Emitter::emit_interp(unsigned index) {
 
 // An exit to `target`: flags, ticks, event check, and a jump that is patched when the target is
 // known.
-void Emitter::emit_exit(u64 target) {
+// `at`: the operation that leads there.
+void Emitter::emit_exit(u64 target, Value at) {
     flush_x87_note();
     const bool dead = flags_dead_at_(target);
     if (!dead) save_flags_at_exit();
@@ -110,10 +112,14 @@ void Emitter::emit_exit(u64 target) {
     p.cross_page = ((block_->rip ^ target) & kPageMask) != 0;
     if (trial_) count_exit(p);
     const u32 number = point(p);
-    const Jump event = count_ticks(insn_ + 1);
+    if (in_copy_) return_ticks(at);
+    const Jump event = count_ticks((in_copy_ ? insns_before_ : 0) + insn_ + 1);
     left_ = true;
     if (loop_start_ != kNowhere && target == parts_[0].block->rip) {
-        jump_to(loop_start_);
+        if (way_back_ != kNoValue && !in_copy_)
+            ways_back_.push_back(jump());
+        else
+            jump_to(loop_start_);
         exits_.push_back({event, {}, number});
         return;
     }
@@ -133,6 +139,7 @@ void Emitter::count_exit(Point& p) {
 // On to the next part. Flags and what is known of them stay.
 void Emitter::emit_way_on(Value v) {
     flush_x87_note();
+    if (in_copy_) return;
     const Address ticks = sized(in_frame(Frame::kTicksLeft), 3);
     if (needed_after(v)) {
         mov(r11, ticks);
@@ -180,34 +187,52 @@ Assembler::Jump Emitter::compare_page(u64 rip, std::size_t member, u64 value, bo
     return jump_if(kNotEqual);
 }
 
+void Emitter::emit_jump_to(Value v) {
+    if (in_copy_ && v == way_back_) return emit_run_again();
+    if (v == parts_[part_].on) return emit_way_on(v);
+    emit_exit(op(v).imm, v);
+}
+
 void Emitter::emit_jump_if(Value v) {
     const Op& o = op(v);
     const Loc c = loc_[o.a];
     if (c.kind != Loc::kCondition) not_native();
     if (!c.imm) need_host_flags(ir::condition_flags(c.n));
-    if (v != parts_[part_].on) return jump_later(jump_if(c.n), o.imm);
+    if (in_copy_ && v == way_back_) {
+        const bool last = v + 1u < ir_.ops.size() && op(v + 1).code != Code::insn;
+        const cpu::Insn& i = block_->insns[insn_];
+        const u64 behind =
+            (block_->rip + i.offset + i.length) & (block_->mode.code64() ? ~u64{0} : 0xFFFFFFFF);
+        const u64 next = last ? op(v + 1).imm : behind;
+        jump_later(jump_if(c.n ^ 1u), next, v);
+        return emit_run_again();
+    }
+    if (v != parts_[part_].on) return jump_later(jump_if(c.n), o.imm, v);
     // The next part is the taken side.
-    jump_later(jump_if(c.n ^ 1u), op(v + 1).imm);
+    jump_later(jump_if(c.n ^ 1u), op(v + 1).imm, v);
     emit_way_on(v);
 }
 
 // The taken side is laid out later, with the flags as they are here.
-void Emitter::jump_later(Jump taken, u64 target) {
-    taken_.push_back({taken, target, part_, insn_, flags_, host_flags_});
+void Emitter::jump_later(Jump taken, u64 target, Value at) {
+    taken_.push_back({taken, target, part_, insn_, at, flags_, host_flags_});
+}
+
+void Emitter::emit_taken_side(const TakenSide& t) {
+    land(t.from);
+    enter_part(t.part);
+    insn_ = t.insn;
+    flags_ = t.flags;
+    host_flags_ = t.host_flags;
+    scratch_[0] = scratch_[1] = kNoValue;
+    x87_note_ = {};
+    emit_exit(t.target, t.at);
 }
 
 // What is behind the block: taken sides first, as they run too.
 void Emitter::emit_cold() {
-    for (const TakenSide& t : taken_) {
-        land(t.from);
-        enter_part(t.part);
-        insn_ = t.insn;
-        flags_ = t.flags;
-        host_flags_ = t.host_flags;
-        scratch_[0] = scratch_[1] = kNoValue;
-        x87_note_ = {};
-        emit_exit(t.target);
-    }
+    for (const TakenSide& t : taken_) emit_taken_side(t);
+    emit_copy();
     emit_cold_trial();
     for (const ColdAccess& c : accesses_) emit_cold_access(c);
     for (const ColdExit& c : exits_) emit_cold_exit(c);

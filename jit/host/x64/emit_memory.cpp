@@ -102,6 +102,22 @@ RegExp Emitter::host_address(const Op& address) {
     return r11 + Reg64(host_of(loc_[address.b].n >> 3)) * (1 << address.n) + k;
 }
 
+// r11: where the host has the first access of the group, with operands that are small taken as
+// zero. The access `use` of the same group.
+RegExp Emitter::beside(const Op& address, const PageUse& use) {
+    const auto operand = [&](Value v) {
+        const unsigned guest = loc_[v].n >> 3;
+        if (loc_[v].kind != Loc::kGpr || (loc_[v].n & 7)) not_native();
+        if (host_of(guest) >= 0) return Reg64(host_of(guest));
+        mov(r12, sized(gpr_home(guest), 3));
+        return r12;
+    };
+    const int behind = use.role == PageUse::kLater ? use.behind : 0;
+    if (use.small_base) add(r11, operand(address.a));
+    if (!use.small_index) return r11 + behind;
+    return r11 + operand(address.b) * (1 << address.n) + behind;
+}
+
 RegExp Emitter::page_addend(u8 slot) const {
     return slot == PageUse::kStackSlot ? state(&cpu_.mmu.stack_page()->addend)
                                        : in_frame(Frame::kPageAddends + 8 * slot);
@@ -110,6 +126,7 @@ RegExp Emitter::page_addend(u8 slot) const {
 RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment, Value stored) {
     target_ready_ = false;
     spill_all();
+    if (in_copy_) return checked_ahead(a);
     clobber_flags();
     const Op& address = op(a);
     if (address.size != 3 && has_base(address)) not_native();
@@ -122,8 +139,13 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         // At a distance that keeps it from one that has been looked at, it is aligned as that is.
         const unsigned known =
             slot_alignment_[use.slot == PageUse::kStackSlot ? Frame::kPageAddendCount : use.slot];
-        if (alignment & ~known || use.behind & static_cast<int>(alignment))
+        if (alignment & ~known || use.behind & static_cast<int>(alignment) ||
+            (alignment && (use.small_base || use.small_index)))
             check_alignment(address, alignment);
+        if (use.slot != PageUse::kStackSlot && slot_hosts_[use.slot]) {
+            mov(r11, sized(page_addend(use.slot), 3));
+            return beside(address, use);
+        }
         if (use.slot != PageUse::kStackSlot && slot_sites_[use.slot].at)
             load_site_addend(slot_sites_[use.slot]);
         else
@@ -136,11 +158,16 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         use.first = 0;
         use.span = static_cast<u16>(bytes);
     }
-    if (use.role == PageUse::kFirst)
+    // What is looked up: for all values of an operand that is small.
+    Op linear = address;
+    if (use.role == PageUse::kFirst) {
+        if (use.small_base) linear.a = kNoValue;
+        if (use.small_index) linear.b = kNoValue;
         slot_alignment_[use.slot == PageUse::kStackSlot ? Frame::kPageAddendCount : use.slot] =
-            alignment;
+            use.small_base || use.small_index ? 0 : alignment;
+    }
     use.stack = use.stack && block_->checks != cpu::Block::Checks::kPlain;
-    const Site site = use.stack ? Site{} : take_site(address, use, bytes, alignment);
+    const Site site = use.stack ? Site{} : take_site(linear, use, bytes, alignment);
     // A single access by the stack pointer is aligned nearly always; where not, Translator::touch()
     // has it checked in another way.
     // So is one that must be: a single access that is not faults, there.
@@ -159,18 +186,19 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
         host = check_constant(address.imm, bytes, write, alignment, missed.page);
     } else if (address.c != kNoValue) {
         // Too long to compute twice.
-        const auto linear = sized(state(&cpu_.translated.spill[3]), 3);
+        const auto computed = sized(state(&cpu_.translated.spill[3]), 3);
         load_address(r11, address, 0);
         if (has_base(address)) add(r11, segment_base(address));
-        mov(linear, r11);
+        mov(computed, r11);
         missed.page = check_page(bytes, write, false);
-        add(r11, linear);
+        add(r11, computed);
         host = RegExp(r11);
     } else {
-        const bool together = use.first == 0 && !use.stack;
+        const bool whole = linear.a == address.a && linear.b == address.b;
+        const bool together = use.first == 0 && !use.stack && whole;
         const bool checked_with_page = aligned && alignment == bytes - 1;
         if (!together) check_alignment(address, alignment);
-        load_address(r11, address, static_cast<u64>(i64{use.first}));
+        load_address(r11, linear, static_cast<u64>(i64{use.first}));
         if (has_base(address)) add(r11, segment_base(address));
         if (together && alignment && !checked_with_page) {
             test(r11d, alignment);
@@ -184,11 +212,19 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
             missed.page = check_page(use.span, for_write, aligned);
         if (use.role == PageUse::kFirst && use.slot != PageUse::kStackSlot) {
             slot_sites_[use.slot] = site;
-            if (!site.at) mov(sized(page_addend(use.slot), 3), r11);
+            slot_hosts_[use.slot] = !whole || linear.b != kNoValue ||
+                                    (linear.a != kNoValue && host_of(loc_[linear.a].n >> 3) < 0);
+            if (slot_hosts_[use.slot]) {
+                lea(r11, ptr[host_address(linear)]);
+                mov(sized(page_addend(use.slot), 3), r11);
+                host = beside(address, use);
+            } else if (!site.at) {
+                mov(sized(page_addend(use.slot), 3), r11);
+            }
         }
-        host = host_address(address);
+        if (!host.getBase().getBit()) host = host_address(address);
     }
-    const u32 number = access_point(address, use, write, retry, stored);
+    const u32 number = access_point(linear, use, write, retry, stored);
     Point& p = context_.points[number];
     p.aligned = aligned;
     p.site = reinterpret_cast<const memory::PageSite*>(site.at);
@@ -348,6 +384,7 @@ u32 Emitter::access_point(const Op& address, const PageUse& use, bool write, u32
     p.ahead = use.ahead;
     p.stack = use.stack;
     p.group = use.role == PageUse::kFirst;
+    p.table = use.role == PageUse::kFirst && use.table;
     p.recipe = current_recipe();
     p.access = {.displacement = address.imm + static_cast<u64>(i64{use.first}),
                 .constant = 0,

@@ -354,7 +354,7 @@ bool Emitter::match_loop(Value first, Value end) {
     const Jump over = skip_if_rcx_zero();
     const Jump taken = plain ? jump() : jump_if(condition);
     land(over);
-    jump_later(taken, op(s.at[s.size - 1]).imm);
+    jump_later(taken, op(s.at[s.size - 1]).imm, s.at[s.size - 1]);
     return true;
 }
 

@@ -18,12 +18,6 @@ namespace {
 constexpr i8 kHostOf[16] = {0, 1, 2, 3, 15, 5, 6, 7, 8, 9, -1, -1, 10, 14, -1, -1};
 constexpr i8 kHomeOf[16] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 1, -1, -1, 2, 3};
 
-bool leaves(const Op& op) { return ir::info(op.code).effect == ir::Effect::kLeaves; }
-// Shifts by a count that may be zero read the flags only to keep them.
-bool keeps_flags(Code c) {
-    return c == Code::shl || c == Code::shr || c == Code::sar || c == Code::rol || c == Code::ror ||
-           c == Code::shld || c == Code::shrd;
-}
 // Its 32-bit result, if in a scratch register, is in a whole one with zeros above: the host's
 // operation of that size has made it.
 bool clears_upper(const Op& op) {
@@ -55,6 +49,12 @@ bool clears_upper(const Op& op) {
 bool faults(const Op& op) { return ir::info(op.code).effect == ir::Effect::kFaults; }
 }  // namespace
 
+// Shifts by a count that may be zero read the flags only to keep them.
+bool Emitter::keeps_flags(Code c) {
+    return c == Code::shl || c == Code::shr || c == Code::sar || c == Code::rol || c == Code::ror ||
+           c == Code::shld || c == Code::shrd;
+}
+
 int Emitter::host_of(unsigned guest) { return guest < 16 ? kHostOf[guest] : -1; }
 int Emitter::home_of(unsigned guest) {
     return guest < 16 && kHomeOf[guest] >= 0 ? Frame::kHomes + 8 * kHomeOf[guest] : -1;
@@ -75,6 +75,7 @@ Reg Emitter::sized_reg(const Reg64& r, unsigned size) {
 
 // Not an access whose page another one has checked.
 bool Emitter::may_fault(Value v) const {
+    if (in_copy_) return false;
     const Op& o = op(v);
     const bool access = o.code == Code::load || o.code == Code::store || o.code == Code::rmw;
     return faults(o) && !(access && page_uses_.of(o.a).role == PageUse::kLater);
@@ -118,6 +119,9 @@ void Emitter::start_block(std::span<const Part> parts, FlagsDeadAt flags_dead_at
     parts_ = parts;
     owner_ = owner;
     loop_start_ = kNowhere;
+    way_back_ = kNoValue;
+    ways_back_.clear();
+    in_copy_ = false;
     enter_part(0);
     flags_dead_at_ = flags_dead_at;
     flags_ = {};
@@ -140,6 +144,8 @@ void Emitter::enter_part(unsigned part) {
     part_ = part;
     block_ = parts_[part].block;
     insn_ = 0;
+    insns_before_ = 0;
+    for (unsigned n = 0; n < part; ++n) insns_before_ += parts_[n].block->likely_insn + 1u;
 }
 
 void Emitter::run(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u64 trial_runs, u32 owner,
@@ -148,42 +154,56 @@ void Emitter::run(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u64 tr
     start_block(parts, flags_dead_at, owner);
     // A processor with a thread of its own may wait for the lock between two accesses, and the
     // page's permission may go meanwhile: each access looks by itself then.
-    bool grouped = !cpu_.threads;
-    for (const Part& p : parts) grouped &= p.block->checks == cpu::Block::Checks::kGrouped;
-    page_uses_.find(ir_, grouped);
+    using Checks = cpu::Block::Checks;
+    Checks checks = cpu_.threads ? Checks::kSingle : Checks::kTables;
+    for (const Part& p : parts) checks = std::max(checks, p.block->checks);
+    page_uses_.find(ir_, checks >= Checks::kSingle ? PageUses::kNoGroups
+                         : checks == Checks::kTables && block_->sites != cpu::Block::Sites::kNo
+                             ? PageUses::kTables
+                             : PageUses::kFields);
     analyse();
     trial_ = nullptr;
     if (block_->sites == cpu::Block::Sites::kTried) emit_trial(trial_runs);
     if (block_->host2) emit_second_page_guard();
     if (block_->sites == cpu::Block::Sites::kYes && !block_->host2) emit_loop_start();
+    way_back_ = way_back();
+    emit_parts(ir_.ops.size());
+    emit_cold();
+}
+
+// The instructions that begin before operation `limit`.
+void Emitter::emit_parts(std::size_t limit) {
     std::size_t first = 0;
-    for (unsigned part = 0; part < parts.size() && !left_; ++part) {
+    for (unsigned part = 0; part < parts_.size() && !left_; ++part) {
         enter_part(part);
-        while (first < parts[part].end && !left_) {
+        const std::size_t part_end = std::min(parts_[part].end, limit);
+        while (first < part_end && !left_) {
             std::size_t end = first + 1;
-            while (end < parts[part].end && ir_.ops[end].code != Code::insn) ++end;
+            while (end < part_end && ir_.ops[end].code != Code::insn) ++end;
             emit_instruction(static_cast<Value>(first), static_cast<Value>(end));
             first = end;
         }
     }
-    emit_cold();
 }
 
 // Where the trace begins anew if it leads back to its first block: behind what has to be done once.
 void Emitter::emit_loop_start() {
-    bool loops = false, vectors = false, x87 = false, calls = false;
-    for (const Op& o : ir_.ops) {
-        loops |= leaves(o) && o.imm == block_->rip;
+    std::size_t end = ir_.ops.size();
+    while (end > 0 && !(leaves(ir_.ops[end - 1]) && ir_.ops[end - 1].imm == block_->rip)) --end;
+    if (end == 0) return;
+    bool vectors = false, x87 = false, calls = false;
+    for (const Op& o : std::span(ir_.ops).first(end)) {
         vectors |= ir::info(o.code).result == ir::Kind::X;
         x87 |= o.code == Code::x87;
         calls |= o.code == Code::interp;
     }
-    if (!loops) return;
     if (!calls && vectors) {
         load_unless(cpu_.translated.vector_live, context_.thunks.load_vectors);
         vectors_ready_ = true;
     }
     if (!calls && x87) ready_x87();
+    vectors_at_start_ = vectors_ready_;
+    x87_at_start_ = x87_ready_;
     loop_start_ = position();
 }
 
@@ -338,7 +358,7 @@ void Emitter::emit(Value v) {
         case Code::mask_interrupts: emit_mask_interrupts(); break;
         case Code::allow_interrupts: emit_allow_interrupts(); break;
         case Code::swap_gs_base: emit_swap_gs_base(); break;
-        case Code::jump_to: v == parts_[part_].on ? emit_way_on(v) : emit_exit(o.imm); break;
+        case Code::jump_to: emit_jump_to(v); break;
         case Code::jump_if: emit_jump_if(v); break;
         default: not_native();
     }

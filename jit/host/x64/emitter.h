@@ -16,6 +16,7 @@
 #include "cpu/interpreter/block_cache.h"
 #include "jit/cache/code_memory.h"
 #include "jit/host/x64/assembler.h"
+#include "jit/host/x64/loop_groups.h"
 #include "jit/host/x64/page_uses.h"
 #include "jit/host/x64/sites.h"
 #include "jit/host/x64/thunks.h"
@@ -65,6 +66,8 @@ public:
     // asks (Callbacks::judge) when it has run trial_runs times. owner: of its points.
     void run(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u64 trial_runs, u32 owner,
              void* memory, std::size_t bytes);
+    // How often a loop has got a copy without checks.
+    u64 copies() const { return copies_; }
     // The part that an exception of run() is about.
     unsigned part() const { return part_; }
     // The guard of a block that is entered from other pages; kGuardBytes are enough.
@@ -101,6 +104,10 @@ public:
                           ir::Value stored = ir::kNoValue);
     static Xbyak::Address sized(const Xbyak::RegExp& e, unsigned size) {
         return Xbyak::Address(8u << size, false, e);
+    }
+    // Is a segment base added to the address?
+    static bool has_base(const ir::Op& address) {
+        return address.m == cpu::kFs || address.m == cpu::kGs;
     }
     // Host register of a guest GPR, or -1: it lives at gpr_home(), at home_of() in the frame.
     static int host_of(unsigned guest);
@@ -147,6 +154,7 @@ private:
         Jump from;
         u64 target;
         unsigned part, insn;
+        ir::Value at;  // the jump
         Flags flags;
         cpu::Cc host_flags;
     };
@@ -191,6 +199,7 @@ private:
     bool may_fault(ir::Value v) const;
     void start_block(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u32 owner);
     void enter_part(unsigned part);
+    void emit_parts(std::size_t end);
     void emit_loop_start();
     void emit_way_on(ir::Value v);
     void count_exit(Point& p);
@@ -235,7 +244,8 @@ private:
     void emit_check_target(ir::Value v);
     void emit_target_key();
     void emit_jump(ir::Value v);
-    void emit_exit(u64 target);
+    void emit_exit(u64 target, ir::Value at);
+    void emit_jump_to(ir::Value v);
     void emit_jump_if(ir::Value v);
     bool match_memory_operation(ir::Value first, ir::Value end);
     bool match_exchange(ir::Value first, ir::Value end);
@@ -245,7 +255,25 @@ private:
     bool match_bit_test(ir::Value first, ir::Value end);
     bool match_loop(ir::Value first, ir::Value end);
     void load_word_of_bit(const Xbyak::Reg64& to, const ir::Op& offset);
-    void jump_later(Jump taken, u64 target);
+    void jump_later(Jump taken, u64 target, ir::Value at);
+    static bool leaves(const ir::Op& op) { return ir::info(op.code).effect == ir::Effect::kLeaves; }
+    static bool keeps_flags(ir::Code c);
+
+    // --- emit_loop.cpp ---
+    ir::Value way_back() const;
+    bool analyse_copy();
+    void emit_copy();
+    void emit_look_ahead();
+    void emit_runs();
+    void emit_run_again();
+    void return_ticks(ir::Value at);
+    u64 ticks_of_run() const;
+    Xbyak::RegExp checked_ahead(ir::Value a);
+    // The guest register, loaded into the scratch register if it has none of the host's.
+    Xbyak::Reg64 register_or(const Xbyak::Reg64& scratch, unsigned guest);
+    Xbyak::Address loop_place(unsigned group) const {
+        return sized(in_frame(Frame::kLoopPlaces + 8 * static_cast<int>(group)), 3);
+    }
 
     // --- x87.cpp ---
     // Calls `load` unless `live` says that the unit is in the host's registers; where it must not
@@ -305,9 +333,6 @@ private:
     }
     Xbyak::Reg64 scratch_reg(unsigned n) const { return n == 0 ? r11 : r12; }
     void load_address(const Xbyak::Reg64& to, const ir::Op& address, u64 extra);
-    static bool has_base(const ir::Op& address) {
-        return address.m == cpu::kFs || address.m == cpu::kGs;
-    }
     Xbyak::Address segment_base(const ir::Op& address) const {
         return sized(state(&cpu_.seg_base64[address.m]), 3);
     }
@@ -316,6 +341,7 @@ private:
     Xbyak::RegExp check_constant(u64 va, unsigned bytes, bool write, unsigned alignment,
                                  Jump& missed);
     Xbyak::RegExp host_address(const ir::Op& address);
+    Xbyak::RegExp beside(const ir::Op& address, const PageUse& use);
     Xbyak::RegExp page_addend(u8 slot) const;
     Site take_site(const ir::Op& address, const PageUse& use, unsigned bytes, unsigned alignment);
     Xbyak::Address site_member(const u8* site, int member);
@@ -357,6 +383,7 @@ private:
     Jump count_ticks(unsigned n);
     void leave_by(u32 number);
     void emit_cold();
+    void emit_taken_side(const TakenSide& t);
     void emit_cold_exit(const ColdExit& c);
     void emit_cold_access(const ColdAccess& c);
     void emit_cold_site(const ColdAccess& c);
@@ -366,10 +393,19 @@ private:
     cpu::Cpu& cpu_;
     std::span<const Part> parts_;
     unsigned part_ = 0;
+    unsigned insns_before_ = 0;    // this part, of the trace
     cpu::Block* block_ = nullptr;  // of this part
     u32 owner_ = Point::kNone;
     static constexpr u32 kNowhere = ~u32{0};
     u32 loop_start_ = kNowhere;  // where jumps to the first part's begin go, else: to an exit
+    // Of its copy without checks: the jump back, or none; the loop's own jumps there.
+    ir::Value way_back_ = ir::kNoValue;
+    std::vector<Jump> ways_back_;
+    bool in_copy_ = false;  // being emitted
+    u32 copy_start_ = 0;
+    bool vectors_at_start_ = false, x87_at_start_ = false;
+    LoopGroups loop_;
+    u64 copies_ = 0;
     FlagsDeadAt flags_dead_at_;
     ir::Block ir_;
     std::vector<int> uses_, last_;
@@ -380,6 +416,8 @@ private:
     Jump trial_over_;
     u32 trial_point_ = 0;
     Site slot_sites_[Frame::kPageAddendCount];  // that hold a slot's addend, if any
+    // The slot has the host's address of the group's first access, not its page's addend.
+    bool slot_hosts_[Frame::kPageAddendCount] = {};
     // What the first access of a slot's group, the stack page's last, has been aligned to, less
     // one.
     unsigned slot_alignment_[Frame::kPageAddendCount + 1] = {};

@@ -6,11 +6,13 @@
 // A group that is first read and then written is checked for writing; where that fails and a read
 // would not, the group's accesses are made by the interpreter, one by one: a read must not set D
 // bits.
+// So are accesses that differ by what is certainly small, as by a byte: those to a table.
 // A group that lies across a page border fails its check although its accesses are good; the
 // runtime counts that and has the block translated without groups (Translator::touch).
 #pragma once
 #include <vector>
 
+#include "jit/host/x64/register_sums.h"
 #include "jit/ir/ir.h"
 
 namespace rm::jit::x64 {
@@ -21,6 +23,10 @@ struct PageUse {
     bool ahead = false;  // kFirst: a read, with writes among the later ones
     bool stack = false;  // checked against the stack page (memory::StackPage)
     u8 bytes = 0;        // of this access; 0: not one that this analysis knows
+    // Operands of this access's address that are certainly small: the group's bytes are those for
+    // all their values, and `first` and `behind` are as if they were zero.
+    bool small_base = false, small_index = false;
+    bool table = false;  // kFirst: the group has such accesses
     u8 slot = 0;         // kFirst, kLater: of Frame::kPageAddends, or kStackSlot
     i16 first = 0;       // kFirst: the group's first byte, from this access's address ...
     u16 span = 0;        // ... and its number of bytes
@@ -30,21 +36,16 @@ struct PageUse {
 
 class PageUses {
 public:
-    // groups: false finds single accesses only.
-    void find(const ir::Block& block, bool groups);
+    enum Grouping : u8 { kNoGroups, kFields, kTables };
+    void find(const ir::Block& block, Grouping grouping);
     // Of the access at the address operation `address`.
     const PageUse& of(ir::Value address) const { return uses_[address]; }
 
 private:
-    // A register's or operation's value: an unknown one, by number, plus a constant. 0: no number.
-    struct Sum {
-        u32 unknown = 0;
-        i64 constant = 0;
-    };
     struct Group {
-        u32 base, index;
+        u32 base, index;  // unknowns
         u8 scale;
-        bool write, stack;
+        bool write, stack, table;
         i64 first, end;  // bytes, relative to base + (index << scale)
         unsigned members = 0;
         ir::Value from = 0, to = 0;  // operations of the first and the last access
@@ -56,21 +57,16 @@ private:
         i64 offset;
     };
 
-    void forget_registers();
-    Sum sum(const ir::Block& block, ir::Value v) const;
-    void access(const ir::Block& block, ir::Value v, bool write);
+    void access(const ir::Block& block, ir::Value v, bool write, Grouping grouping);
     void assign_slots();
 
     std::vector<PageUse> uses_;
-    std::vector<Sum> sums_;
-    Sum registers_[16];
+    RegisterSums sums_;
     std::vector<Group> groups_;
     std::vector<u32> open_;  // groups that can still grow, the latest first
     static constexpr u8 kNoSlot = 0xFE;
     std::vector<u8> slots_;  // by group
     std::vector<Member> members_;
-    std::vector<u8> stack_bases_;  // by number: the stack pointer has held it
-    u32 unknowns_ = 0;
 };
 
 }  // namespace rm::jit::x64

@@ -29,11 +29,12 @@ Site Emitter::take_site(const Op& address, const PageUse& use, unsigned bytes, u
     if (block_->sites == cpu::Block::Sites::kNo || address.c != kNoValue || (block_->roams & bit))
         return {};
     Site site;
-    if (address.a == kNoValue && address.b == kNoValue && address.size == 3 && !has_base(address)) {
+    const bool one = use.role == PageUse::kAlone;
+    if (address.a == kNoValue && address.b == kNoValue && address.size == 3 && !has_base(address) &&
+        one) {
         if ((address.imm & alignment) || (address.imm & ~kPageMask) + bytes > kPageSize) return {};
         site.form = Site::kFixed;
-    } else if (use.role == PageUse::kAlone && std::has_single_bit(bytes) && bytes <= 16 &&
-               !(block_->misaligned & bit)) {
+    } else if (one && std::has_single_bit(bytes) && bytes <= 16 && !(block_->misaligned & bit)) {
         site.form = Site::kPage;
     } else {
         site.form = Site::kSpan;
@@ -44,7 +45,7 @@ Site Emitter::take_site(const Op& address, const PageUse& use, unsigned bytes, u
     switch (site.form) {
         case Site::kPage: new (site.at) PageSite; break;
         case Site::kFixed: new (site.at) FixedSite; break;
-        default: new (site.at) SpanSite{.full_limit = kPageSize + 1 - use.span}; break;
+        default: new (site.at) SpanSite{.full_limit = u32{kPageSize} + 1 - use.span}; break;
     }
     return site;
 }

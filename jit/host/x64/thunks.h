@@ -74,10 +74,17 @@ struct Frame {
     // Ticks until somebody must look: TranslatorState::stop_at - the tick count at the block's
     // first instruction.
     static constexpr int kTicksLeft = kHomes + 8 * kHomeCount;
-    // Host - linear address of pages that the running block has checked (page_uses.h).
+    // Host - linear address of pages that the running block has checked (page_uses.h), or the
+    // host's address of the access that was.
     static constexpr int kPageAddends = kTicksLeft + 8;
     static constexpr unsigned kPageAddendCount = 4;
-    static constexpr int kBytes = kPageAddends + 8 * kPageAddendCount;
+    // Of the loop that runs unchecked (emit_loop.cpp): runs, its counter's value behind the last,
+    // what the host's addresses of each group have in common.
+    static constexpr int kLoopRuns = kPageAddends + 8 * kPageAddendCount;
+    static constexpr int kLoopEnd = kLoopRuns + 8;
+    static constexpr int kLoopPlaces = kLoopEnd + 8;
+    static constexpr unsigned kLoopPlaceCount = 6;
+    static constexpr int kBytes = kLoopPlaces + 8 * kLoopPlaceCount;
 };
 
 // Behind the instruction that the interpreter was called for.

@@ -41,9 +41,9 @@ struct Code64 {
         add({.code = Code::store, .size = size, .a = a, .b = v});
         return a;
     }
-    PageUses uses(bool groups = true) const {
+    PageUses uses(PageUses::Grouping grouping = PageUses::kTables) const {
         PageUses u;
-        u.find(block, groups);
+        u.find(block, grouping);
         return u;
     }
 };
@@ -62,7 +62,7 @@ TEST_CASE("fields of one base are checked by the first access, whatever their or
     CHECK(u.of(third).role == PageUse::kLater);
     CHECK(u.of(third).slot == u.of(first).slot);
     CHECK(!u.of(first).stack);
-    CHECK(c.uses(false).of(second).role == PageUse::kAlone);
+    CHECK(c.uses(PageUses::kNoGroups).of(second).role == PageUse::kAlone);
 }
 
 TEST_CASE("a base is followed through additions and copies, not through anything else") {
@@ -131,4 +131,57 @@ TEST_CASE("an interpreted instruction ends every group; far fields and FS are no
     c.add({.code = Code::load, .a = fs});
     const PageUses u = c.uses();
     for (const Value v : {before, after, far, fs}) CHECK(u.of(v).role == PageUse::kAlone);
+}
+
+TEST_CASE("accesses to a table, by a byte, are checked by the first one, for all of the table") {
+    Code64 c;
+    const auto look_up = [&](unsigned base, unsigned index, i64 disp) {
+        const Value b = c.get(base), i = c.get(index);
+        const Value a = c.add({.code = Code::address,
+                               .n = 3,
+                               .m = cpu::kDs,
+                               .a = b,
+                               .b = i,
+                               .imm = static_cast<u64>(disp)});
+        c.add({.code = Code::load, .size = 2, .a = a});
+        return a;
+    };
+    // movzx edx, al; shr ecx, 24
+    const Value low = c.add({.code = Code::get, .size = 0, .n = cpu::kRax * 8});
+    const Value wide = c.add({.code = Code::zero_extend, .size = 2, .n = 0, .a = low});
+    c.add({.code = Code::put, .size = 2, .n = cpu::kRdx * 8, .a = wide});
+    const Value all = c.add({.code = Code::get, .size = 2, .n = cpu::kRcx * 8});
+    const Value count = c.add({.code = Code::constant, .size = 0, .imm = 24});
+    const Value top = c.add({.code = Code::shr, .size = 2, .a = all, .b = count});
+    c.add({.code = Code::put, .size = 2, .n = cpu::kRcx * 8, .a = top});
+    const Value first = look_up(cpu::kRbx, cpu::kRdx, 0), second = look_up(cpu::kRbx, cpu::kRcx, 3),
+                other = look_up(cpu::kRbx, cpu::kRsi, 0);
+    const PageUses u = c.uses();
+    CHECK(u.of(first).role == PageUse::kFirst);
+    CHECK(u.of(first).table);
+    CHECK(u.of(first).small_index);
+    CHECK(u.of(first).first == 0);
+    CHECK(u.of(first).span == 255 * 8 + 3 + 4);
+    CHECK(u.of(second).role == PageUse::kLater);
+    CHECK(u.of(second).behind == 3);
+    CHECK(u.of(other).role == PageUse::kAlone);  // RSI may be anything
+    CHECK(c.uses(PageUses::kFields).of(second).role == PageUse::kAlone);
+}
+
+TEST_CASE("what 16 bits hold, and a sum of a byte cut to 32 bits, is no index of a table") {
+    for (const bool word : {true, false}) {
+        Code64 c;
+        const Value low = c.add({.code = Code::get, .size = static_cast<u8>(word), .n = 0});
+        const Value wide =
+            c.add({.code = Code::zero_extend, .size = 3, .n = static_cast<u8>(word), .a = low});
+        c.add({.code = Code::put, .size = 2, .n = cpu::kRdx * 8, .a = c.plus(wide, u64{0} - 1)});
+        Value at[2];
+        for (Value& a : at) {
+            const Value b = c.get(cpu::kRbx), i = c.get(cpu::kRdx);
+            a = c.add({.code = Code::address, .n = 2, .m = cpu::kDs, .a = b, .b = i});
+            c.add({.code = Code::load, .size = 2, .a = a});
+        }
+        CHECK(!c.uses().of(at[0]).table);
+        CHECK(!c.uses().of(at[1]).small_index);
+    }
 }

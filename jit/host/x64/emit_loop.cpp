@@ -1,0 +1,248 @@
+// The second copy of a loop, without checks. Where a trace leads back to its first block and each
+// of its accesses moves by a constant in a run, or not at all (loop_groups.h), the way back looks
+// how many runs certainly stay on the pages that the TLB holds, and before the next event. These
+// are made by the copy, in which nothing can fault: its accesses are the guest's own, flags are
+// kept for nobody, ticks have been counted before. Whatever the look ahead does not like is left to
+// the loop itself, for one run.
+// No mapping changes meanwhile: the copy calls nobody, and a page that holds code has no write tag.
+#include <bit>
+#include <cstdlib>
+
+#include "jit/host/x64/emitter.h"
+
+namespace rm::jit::x64 {
+
+using namespace Xbyak;
+using ir::Code;
+using ir::kNoValue;
+using ir::Op;
+using ir::Value;
+
+namespace {
+// x / d, or somewhat less, as (x * kReciprocal(d)) >> 16; x < 2^15.
+constexpr u32 reciprocal(u64 d) { return static_cast<u32>(65536 / d); }
+constexpr u32 kMostTicksAhead = 32767;
+}  // namespace
+
+// The operation that the copy's runs end with: the jump back that the trial has seen nearly always
+// taken. kNoValue: none.
+Value Emitter::way_back() const {
+    if (loop_start_ == kNowhere || cpu_.threads) return kNoValue;
+    for (const Part& p : parts_)
+        if (!p.block->likely_mostly) return kNoValue;
+    const unsigned last = static_cast<unsigned>(parts_.size()) - 1;
+    const cpu::Block& block = *parts_[last].block;
+    if (block.likely != parts_[0].block->rip) return kNoValue;
+    unsigned insn = 0;
+    for (std::size_t n = last ? parts_[last - 1].end : 0; n < parts_[last].end; ++n) {
+        const Op& o = ir_.ops[n];
+        if (o.code == Code::insn) insn = static_cast<unsigned>(o.imm);
+        if (insn != block.likely_insn || !leaves(o) || o.imm != block.likely) continue;
+        if (o.code == Code::jump_to || op(o.a).code == Code::condition)
+            return static_cast<Value>(n);
+    }
+    return kNoValue;
+}
+
+// Which flags operations of the copy have to leave for others. False: those from before the loop
+// are wanted, or those of the run before.
+bool Emitter::analyse_copy() {
+    bool needed = true;
+    for (Value v = static_cast<Value>(way_back_ + 1u); v-- > 0;) {
+        const Op& o = op(v);
+        needed_after_[v] = needed;
+        if (o.writes == cpu::kCcAll && ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
+        const bool goes_on = o.code == Code::jump_to && v != way_back_;
+        if ((leaves(o) && !goes_on) || (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
+            needed = true;
+    }
+    return !needed;
+}
+
+// Behind the loop. Its jumps back come here, ticks counted and flags saved as for its begin.
+void Emitter::emit_copy() {
+    if (way_back_ == kNoValue || ways_back_.empty()) return;
+    const std::size_t begin = getSize(), taken = taken_.size(), exits = exits_.size(),
+                      resolves = resolves_.size();
+    const u32 points = context_.points.end();
+    for (const Jump& j : ways_back_) land(j);
+    bool done = false;
+    try {
+        done = loop_.find(ir_, way_back_) && analyse_copy();
+        if (done) {
+            emit_look_ahead();
+            emit_runs();
+            for (std::size_t n = taken; n < taken_.size(); ++n) emit_taken_side(taken_[n]);
+        }
+    } catch (const NotNative&) {  // a form that may fault, or needs more registers
+        done = false;
+    } catch (const Xbyak::Error&) {
+        done = false;
+    }
+    in_copy_ = false;
+    if (done) {
+        ++copies_;
+        return;
+    }
+    setSize(begin);
+    taken_.resize(taken);
+    exits_.resize(exits);
+    resolves_.resize(resolves);
+    context_.points.cut(points);
+    jump_to(loop_start_);
+}
+
+Reg64 Emitter::register_or(const Reg64& scratch, unsigned guest) {
+    if (host_of(guest) >= 0) return Reg64(host_of(guest));
+    mov(scratch, sized(gpr_home(guest), 3));
+    return scratch;
+}
+
+u64 Emitter::ticks_of_run() const {
+    u64 n = 0;
+    for (Value v = 0; v <= way_back_; ++v) n += op(v).code == Code::insn;
+    return n;
+}
+
+// How many runs: to the frame. If none, on to the loop itself.
+void Emitter::emit_look_ahead() {
+    const auto runs = sized(in_frame(Frame::kLoopRuns), 3);
+    const auto ticks = sized(in_frame(Frame::kTicksLeft), 3);
+    const u32 length = static_cast<u32>(ticks_of_run());
+    std::vector<Jump> none;
+    mov(r11, ticks);
+    sub(r11, 1);
+    cmp(r11, kMostTicksAhead);
+    const Jump few = skip_if(kBelowOrEqual);
+    mov(r11d, kMostTicksAhead);
+    land(few);
+    imul(r11d, r11d, static_cast<int>(reciprocal(length)));
+    shr(r11d, 16);
+    none.push_back(jump_if(kEqual));
+    mov(runs, r11);
+    unsigned slot = 0;
+    for (const LoopGroups::Group& g : loop_.groups()) {
+        const int span = static_cast<int>(g.end - g.first), first = static_cast<int>(g.first);
+        RegExp e;
+        if (g.base >= 0) e = e + register_or(r11, static_cast<unsigned>(g.base));
+        if (g.index >= 0) e = e + register_or(r12, static_cast<unsigned>(g.index)) * (1 << g.scale);
+        if (g.base >= 0 || g.index >= 0)
+            lea(r11, ptr[e + first]);
+        else
+            mov(r11, static_cast<u64>(g.first));
+        if (g.alignment) {
+            lea(r12, ptr[r11 + static_cast<int>(g.aligned - g.first)]);
+            test(r12d, g.alignment);
+            none.push_back(jump_if(kNotEqual));
+        }
+        // Runs until the group, which is on one page, leaves it.
+        if (g.stride) {
+            mov(r12, r11);
+            if (g.stride > 0) {
+                or_(r12, -4096);
+                neg(r12);
+                sub(r12, span);
+                none.push_back(jump_if(kNegative));
+            } else {
+                and_(r12d, 4095);
+            }
+            const u64 stride = static_cast<u64>(std::abs(g.stride));
+            if (std::has_single_bit(stride)) {
+                shr(r12d, std::countr_zero(stride));
+            } else {
+                imul(r12d, r12d, static_cast<int>(reciprocal(stride)));
+                shr(r12d, 16);
+            }
+            add(r12d, 1);
+            cmp(r12, runs);
+            const Jump more = skip_if(kAboveOrEqual);
+            mov(runs, r12);
+            land(more);
+        }
+        none.push_back(check_page(static_cast<unsigned>(span), g.write, false));
+        if (g.base >= 0 && !loop_.moved(g.base))
+            add(r11, register_or(r12, static_cast<unsigned>(g.base)));
+        if (g.index >= 0 && !loop_.moved(g.index))
+            lea(r11, ptr[r11 + register_or(r12, static_cast<unsigned>(g.index)) * (1 << g.scale)]);
+        mov(loop_place(slot++), r11);
+    }
+    mov(r11, runs);
+    imul(r12, r11, static_cast<int>(length));
+    sub(ticks, r12);
+    imul(r11, r11, static_cast<int>(loop_.step()));
+    add(r11, register_or(r12, loop_.counter()));
+    mov(sized(in_frame(Frame::kLoopEnd), 3), r11);
+    const Jump on = jump();
+    for (const Jump& j : none) land(j);
+    jump_to(loop_start_);
+    land(on);
+}
+
+void Emitter::emit_runs() {
+    in_copy_ = true;
+    copy_start_ = position();
+    loc_.assign(ir_.ops.size(), {});
+    flags_ = {};
+    host_flags_ = 0;
+    next_pair_ = 0;
+    vectors_ready_ = vectors_at_start_;
+    x87_ready_ = x87_at_start_;
+    x87_note_ = {};
+    left_ = false;
+    emit_parts(way_back_ + std::size_t{1});
+}
+
+// The copy's last operation: once more, or out to the loop itself.
+void Emitter::emit_run_again() {
+    flush_x87_note();
+    const Reg64 counter = register_or(r11, loop_.counter());
+    const u64 head = parts_[0].block->rip;
+    cmp(counter, sized(in_frame(Frame::kLoopEnd), 3));
+    clobber_flags();
+    jump_to_if(kNotEqual, copy_start_);
+    if (!flags_dead_at_(head)) save_flags_at_exit();
+    jump_to(loop_start_);
+    left_ = true;
+}
+
+// Before an exit from the middle of the runs: the ticks of this one and of those not made are to be
+// counted yet.
+void Emitter::return_ticks(Value at) {
+    const u64 step = static_cast<u64>(loop_.step());
+    const int shift = std::countr_zero(step);
+    // Divides exactly: by the power of two, then by the odd rest's inverse modulo 2^64.
+    const u64 odd = static_cast<u64>(loop_.step() >> shift);
+    u64 inverse = odd;
+    for (int n = 0; n < 6; ++n) inverse *= 2 - odd * inverse;
+    mov(r11, sized(in_frame(Frame::kLoopEnd), 3));
+    if (const i64 ahead = loop_.counted(at)) add(r11, static_cast<u32>(ahead));
+    sub(r11, register_or(r12, loop_.counter()));
+    if (shift) sar(r11, shift);
+    if (inverse != 1) {
+        mov(r12, inverse * ticks_of_run());
+        imul(r11, r12);
+    } else {
+        imul(r11, r11, static_cast<int>(ticks_of_run()));
+    }
+    add(sized(in_frame(Frame::kTicksLeft), 3), r11);
+    clobber_flags();
+}
+
+// An access of the copy.
+RegExp Emitter::checked_ahead(Value a) {
+    const LoopGroups::Use& use = loop_.use(a);
+    const Op& address = op(a);
+    if (use.group < 0) not_native();
+    const auto operand = [&](Value v) {
+        if (loc_[v].kind != Loc::kGpr || (loc_[v].n & 7)) not_native();
+        return register_or(r12, loc_[v].n >> 3);
+    };
+    mov(r11, loop_place(static_cast<unsigned>(use.group)));
+    const int behind = static_cast<int>(use.behind);
+    if (!use.base && !use.index) return r11 + behind;
+    if (!use.index) return r11 + operand(address.a) + behind;
+    if (use.base) lea(r11, ptr[r11 + operand(address.a)]);
+    return r11 + operand(address.b) * (1 << address.n) + behind;
+}
+
+}  // namespace rm::jit::x64

@@ -1,0 +1,131 @@
+#include "jit/host/x64/loop_groups.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "cpu/semantics/vec.h"
+#include "jit/host/x64/emitter.h"
+
+namespace rm::jit::x64 {
+
+using ir::Code;
+using ir::kNoValue;
+using ir::Op;
+using ir::Value;
+
+bool LoopGroups::moves(int guest, i64& by) const {
+    by = 0;
+    if (guest < 0) return true;
+    const Sum& s = sums_.of_register(static_cast<unsigned>(guest));
+    by = s.constant;
+    return s.register_at_begin() == guest;
+}
+
+bool LoopGroups::find(const ir::Block& block, Value back) {
+    groups_.clear();
+    accesses_.clear();
+    leaves_.clear();
+    uses_.assign(block.ops.size(), {});
+    sums_.begin(block);
+    for (Value v = 0; v <= back; ++v) {
+        const Op& o = block[v];
+        sums_.step(v);
+        if (o.code == Code::interp) return false;
+        if (ir::info(o.code).effect == ir::Effect::kLeaves) {
+            Leave l{v, {}};
+            for (unsigned g = 0; g < Sum::kRegisterCount; ++g)
+                l.registers[g] = sums_.of_register(g);
+            leaves_.push_back(l);
+        }
+        const bool vector = o.code == Code::load_vec || o.code == Code::store_vec;
+        const bool write =
+            o.code == Code::store || o.code == Code::store_vec || o.code == Code::rmw;
+        if (!vector && !write && o.code != Code::load) continue;
+        const Op& a = block[o.a];
+        if (a.size != 3 || a.c != kNoValue || Emitter::has_base(a)) return false;
+        const Sum zero{Sum::kZero, 0, 0};
+        const bool aligned =
+            vector && o.size == 4 && static_cast<cpu::Align>(o.n) != cpu::Align::kAny;
+        accesses_.push_back({o.a, 1u << o.size, aligned ? 15u : 0, write,
+                             a.a == kNoValue ? zero : sums_.of(a.a),
+                             a.b == kNoValue ? zero : sums_.of(a.b)});
+    }
+    for (const Access& a : accesses_)
+        if (!place(block, a)) return false;
+    return find_counter(block);
+}
+
+bool LoopGroups::place(const ir::Block& block, const Access& access) {
+    const Op& a = block[access.address];
+    // What there is of an operand but a constant: a register as it is when a run begins, or a small
+    // number.
+    const auto is_zero = [](const Sum& s) { return s.unknown == Sum::kZero; };
+    const int base = access.base.register_at_begin(), index = access.index.register_at_begin();
+    if ((base < 0 && !is_zero(access.base)) || (index < 0 && !is_zero(access.index))) return false;
+    i64 base_moves = 0, index_moves = 0;
+    if (!moves(base, base_moves) || !moves(index, index_moves)) return false;
+    const i64 stride = base_moves + (index_moves << a.n);
+    const i64 reach =
+        static_cast<i64>(access.base.reach) + (static_cast<i64>(access.index.reach) << a.n);
+    const i64 first = static_cast<i64>(static_cast<u64>(access.base.constant) + a.imm +
+                                       (static_cast<u64>(access.index.constant) << a.n));
+    const i64 end = first + reach + access.bytes;
+    const u8 scale = index < 0 ? 0 : a.n;
+    if (std::abs(stride) > kMostStride || end - first > kMostSpan) return false;
+    if (access.alignment && (reach || (stride & access.alignment))) return false;
+
+    Use use;
+    use.behind = static_cast<i64>(a.imm);
+    use.base = access.base.reach || base_moves;
+    if (!use.base) use.behind += access.base.constant;
+    use.index = access.index.reach || index_moves;
+    if (!use.index) use.behind += static_cast<i64>(static_cast<u64>(access.index.constant) << a.n);
+    if (use.behind != static_cast<i32>(use.behind) || first != static_cast<i32>(first))
+        return false;
+    for (Group& g : groups_) {
+        if (g.base != base || g.index != index || g.scale != scale) continue;
+        if (std::max(end, g.end) - std::min(first, g.first) > kMostSpan) continue;
+        if (access.alignment && g.alignment &&
+            ((first - g.aligned) & static_cast<i64>(access.alignment)))
+            return false;
+        if (access.alignment) {
+            g.alignment = access.alignment;
+            g.aligned = first;
+        }
+        g.first = std::min(first, g.first);
+        g.end = std::max(end, g.end);
+        g.write |= access.write;
+        use.group = static_cast<i8>(&g - groups_.data());
+        uses_[access.address] = use;
+        return true;
+    }
+    if (groups_.size() == kMost) return false;
+    use.group = static_cast<i8>(groups_.size());
+    uses_[access.address] = use;
+    groups_.push_back({static_cast<i8>(base), static_cast<i8>(index), scale, access.write, first,
+                       end, stride, access.alignment, first});
+    return true;
+}
+
+bool LoopGroups::find_counter(const ir::Block& block) {
+    int best = -1;
+    for (unsigned g = 0; g < Sum::kRegisterCount; ++g) {
+        i64 by = 0;
+        if (!moves(static_cast<int>(g), by) || by == 0 || std::abs(by) > kMostStride) continue;
+        const auto known = [g](const Leave& l) {
+            return l.registers[g].register_at_begin() == static_cast<int>(g);
+        };
+        if (!std::all_of(leaves_.begin(), leaves_.end(), known)) continue;
+        if (best >= 0 && Emitter::host_of(g) < 0) continue;
+        best = static_cast<int>(g);
+        step_ = by;
+        if (Emitter::host_of(g) >= 0) break;
+    }
+    if (best < 0) return false;
+    counter_ = static_cast<unsigned>(best);
+    counted_.assign(block.ops.size(), 0);
+    for (const Leave& l : leaves_) counted_[l.at] = l.registers[counter_].constant;
+    return true;
+}
+
+}  // namespace rm::jit::x64
