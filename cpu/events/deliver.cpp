@@ -63,6 +63,7 @@ void triple_fault(Cpu& cpu) {
     if (cpu.in_guest() && cpu.vt->triple_fault(cpu)) return;
     cpu.last_triple_fault.cs = cpu.seg[kCs].selector;
     cpu.last_triple_fault.rip = cpu.rip;
+    cpu.shadow = 0;  // as behind a fault that is delivered
     cpu.activity = Activity::kShutdown;
     cpu.triple_faulted = true;
     cpu.request(kAttnStop);

@@ -211,6 +211,17 @@ TEST_CASE("double fault and triple fault in protected mode") {
     CHECK(m.cpu.activity == Activity::kShutdown);
 }
 
+TEST_CASE("a shutdown ends the delay of interrupts that STI has begun") {
+    Machine m;
+    m.protected32();
+    m.code({0xFB, 0x8E, 0xD8});  // STI; MOV DS, AX
+    m.cpu.gpr[kRax] = 0xFFF8;
+    m.put(kIdt + kGp * 8, 0, 8);
+    m.put(kIdt + kDf * 8, 0, 8);
+    CHECK(m.run(2) == Processor::Stop::kTripleFault);
+    CHECK(m.cpu.shadow == 0);
+}
+
 TEST_CASE("long mode: #PF with CR2, IST, aligned stack, null SS") {
     Machine m;
     m.long64(3);
