@@ -17,7 +17,9 @@ namespace rm::memory {
 inline constexpr unsigned kTlbEntries = 4096;
 // From an array to what TlbArray::held() gives.
 inline constexpr unsigned kTlbHeldAt = kTlbEntries * 32;
-inline constexpr u64 kTlbNoTag = 1;  // not page-aligned: equals no access
+// Equals no address of which the page's bits, and some of the lowest (translated code compares
+// those of an access that must be aligned), are left.
+inline constexpr u64 kTlbNoTag = 0x800;
 
 struct TlbEntry {
     u64 read = kTlbNoTag;
@@ -33,8 +35,8 @@ static_assert(sizeof(TlbEntry) * kTlbEntries == kTlbHeldAt);
 // in a page equals `page`. Neither page 0 nor the last one of the address space is ever held, so
 // that nothing hits by wrapping round.
 struct StackPage {
-    static constexpr u64 kNone = 0x800;  // equals no address of which the offset has been cleared
-    u64 before = ~u64{0};                // page - 1
+    static constexpr u64 kNone = kTlbNoTag;
+    u64 before = ~u64{0};  // page - 1
     u64 page = kNone;
     u64 last = 0;    // page + 4095
     u64 addend = 0;  // stays when the page goes: a block that has checked it may still use it
