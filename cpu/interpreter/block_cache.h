@@ -33,7 +33,6 @@ struct alignas(64) Block {
     // Translator: how memory accesses are checked: together and by the stack page; those to tables
     // one by one; all one by one; or without the stack page, too.
     enum class Checks : u8 { kTables, kFields, kSingle, kPlain } checks = Checks::kTables;
-    i8 flags_dead = -1;  // translator: 1 = replaces all flags before anything can see them
     // Translator: how often events have interrupted it, until it is translated with sites for its
     // accesses (jit/host/x64/sites.h): first for a trial.
     u8 samples = 0, trials = 0;
@@ -56,6 +55,10 @@ struct alignas(64) Block {
     u64 likely = 0;
     u8 likely_insn = 0;
     bool likely_mostly = false;  // 15 of 16 did
+    // Translator: looked for; all flags are replaced before anything can see them; these registers
+    // are overwritten before, if flags are replaced and nothing but a fault can see them before.
+    bool flags_looked_at = false, flags_dead = false;
+    u16 flags_overwritten = 0xFFFF;
     // Translator, by bit n: instruction n accesses memory at odd addresses; on ever other pages.
     u32 misaligned = 0, roams = 0;
     Insn insns[];  // count of them

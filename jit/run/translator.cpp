@@ -140,37 +140,40 @@ ir::BuildContext Translator::context_of(const Block& block) const {
             block.loose, cpu_.vt,   cpu_.clock.tick_shift().has_value()};
 }
 
-// True if the block replaces all flags before an instruction that reads them or may fault.
-bool Translator::replaces_flags(Block& block) {
-    if (block.flags_dead >= 0) return block.flags_dead;
+x64::FlagUse Translator::flag_use(Block& block) {
+    if (block.flags_looked_at) return {block.flags_dead, block.flags_overwritten};
+    block.flags_looked_at = true;
     ir::Block& one = looked_at_;
     const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
-    bool dead = false, done = false;
-    for (u32 n = 0; n < block.count && n < 8 && !done; ++n) {
+    bool faults = false;
+    u16 overwritten = 0;
+    for (u32 n = 0; n < block.count && n < 8; ++n) {
         one.ops.clear();
         build_ir(one, {&block.insns[n], 1}, context);
         for (const ir::Op& op : one.ops) {
             const ir::Effect effect = ir::info(op.code).effect;
-            if (effect == ir::Effect::kFaults || effect == ir::Effect::kLeaves ||
-                ir::flags_read(one, op)) {
-                done = true;
-                break;
-            }
+            if (effect == ir::Effect::kLeaves || op.code == ir::Code::x87 ||
+                ir::flags_read(one, op))
+                return {};
+            faults |= effect == ir::Effect::kFaults;
             if (ir::flags_replaced(one, op) == cpu::kCcAll) {
-                dead = done = true;
-                break;
+                block.flags_dead = !faults;
+                block.flags_overwritten = overwritten;
+                return {block.flags_dead, block.flags_overwritten};
             }
+            if (op.code == ir::Code::put || op.code == ir::Code::put_if)
+                overwritten |= static_cast<u16>(1u << (op.n >> 3));
         }
     }
-    block.flags_dead = dead;
-    return dead;
+    return {};
 }
 
-bool Translator::flags_dead_at(Block& from, u64 rip) {
+x64::FlagUse Translator::flag_use_at(Block& from, u64 rip) {
     Block* to = cpu_.blocks->known(from, rip);
-    if (!to || !replaces_flags(*to)) return false;
-    cpu_.blocks->watch(from, *to);
-    return true;
+    if (!to) return {};
+    const x64::FlagUse use = flag_use(*to);
+    if (use.dead || use.overwritten != 0xFFFF) cpu_.blocks->watch(from, *to);
+    return use;
 }
 
 // One try. False: the form of another instruction has to be interpreted.
@@ -179,7 +182,7 @@ bool Translator::emit(Block& block, std::size_t& bytes) {
     const std::size_t data = code_->data_mark();
     build_trace(block);
     const ir::Block& code = emitter_.code();
-    const auto dead = [&](u64 rip) { return flags_dead_at(block, rip); };
+    const auto flag_use = [&](u64 rip) { return flag_use_at(block, rip); };
     const u32 owner = static_cast<u32>(arenas_[code_->arena()].translations.size());
     const auto refused = [&](unsigned insn) {
         interpret_[emitter_.part()][insn] = true;
@@ -188,7 +191,7 @@ bool Translator::emit(Block& block, std::size_t& bytes) {
         return false;
     };
     try {
-        emitter_.run(parts_, dead, options_.trial, owner, code_->next(), kMaxBlockBytes);
+        emitter_.run(parts_, flag_use, options_.trial, owner, code_->next(), kMaxBlockBytes);
     } catch (const x64::NotNative& e) {
         return refused(e.insn);
     } catch (const Xbyak::Error&) {  // a register that the form cannot name

@@ -80,8 +80,8 @@ private:
     Translation* owner(u32 point);
     void renew_traces(const Translation& t);
     void find_likely(cpu::Block& block, const Translation& t);
-    bool flags_dead_at(cpu::Block& from, u64 rip);
-    bool replaces_flags(cpu::Block& block);
+    x64::FlagUse flag_use_at(cpu::Block& from, u64 rip);
+    x64::FlagUse flag_use(cpu::Block& block);
     void empty();
     void make_room();
     void evict(unsigned arena);
@@ -142,7 +142,7 @@ private:
     // Of the blocks being translated, and their instructions that are the interpreter's.
     std::vector<x64::Part> parts_;
     bool interpret_[x64::kMostParts][cpu::BlockCache::kMaxInsns] = {};
-    ir::Block looked_at_;  // by replaces_flags()
+    ir::Block looked_at_;  // by flag_use()
     Arena arenas_[CodeMemory::kArenas];
     u64 generation_ = 0;  // of everything above; changes when it, or an arena, is emptied
     u64 salt_epoch_ = ~u64{0};

@@ -103,8 +103,8 @@ void Emitter::emit_interp(unsigned index) {
 // `at`: the operation that leads there.
 void Emitter::emit_exit(u64 target, Value at) {
     flush_x87_note();
-    const bool dead = flags_dead_at_(target);
-    if (!dead) save_flags_at_exit();
+    const FlagUse use = flag_use_at_(target);
+    if (!use.dead) save_flags_at_exit(use.overwritten);
     Point p;
     p.kind = Point::kExit;
     p.exit.target = target;

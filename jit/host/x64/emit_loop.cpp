@@ -200,7 +200,8 @@ void Emitter::emit_run_again() {
     cmp(counter, sized(in_frame(Frame::kLoopEnd), 3));
     clobber_flags();
     jump_to_if(kNotEqual, copy_start_);
-    if (!flags_dead_at_(head)) save_flags_at_exit();
+    const FlagUse use = flag_use_at_(head);
+    if (!use.dead) save_flags_at_exit(use.overwritten);
     jump_to(loop_start_);
     left_ = true;
 }

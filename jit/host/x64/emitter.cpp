@@ -115,7 +115,7 @@ void Emitter::analyse() {
     }
 }
 
-void Emitter::start_block(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u32 owner) {
+void Emitter::start_block(std::span<const Part> parts, FlagUseAt flag_use_at, u32 owner) {
     parts_ = parts;
     owner_ = owner;
     loop_start_ = kNowhere;
@@ -123,7 +123,7 @@ void Emitter::start_block(std::span<const Part> parts, FlagsDeadAt flags_dead_at
     ways_back_.clear();
     in_copy_ = false;
     enter_part(0);
-    flags_dead_at_ = flags_dead_at;
+    flag_use_at_ = flag_use_at;
     flags_ = {};
     host_flags_ = 0;
     next_pair_ = 0;
@@ -148,10 +148,10 @@ void Emitter::enter_part(unsigned part) {
     for (unsigned n = 0; n < part; ++n) insns_before_ += parts_[n].block->likely_insn + 1u;
 }
 
-void Emitter::run(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u64 trial_runs, u32 owner,
+void Emitter::run(std::span<const Part> parts, FlagUseAt flag_use_at, u64 trial_runs, u32 owner,
                   void* memory, std::size_t bytes) {
     start(memory, bytes);
-    start_block(parts, flags_dead_at, owner);
+    start_block(parts, flag_use_at, owner);
     // A processor with a thread of its own may wait for the lock between two accesses, and the
     // page's permission may go meanwhile: each access looks by itself then.
     using Checks = cpu::Block::Checks;

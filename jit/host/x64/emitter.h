@@ -40,8 +40,14 @@ struct EmitContext {
     Points& points;
     CodeMemory& memory;  // for sites
 };
-// May flags be forgotten at an exit to rip? Only if code there replaces them before it can fault.
-using FlagsDeadAt = FunctionRef<bool(u64 rip)>;
+// What code at an exit's target does with the flags that it finds. dead: replaces them before
+// anybody can see them. Otherwise somebody may want them, by a fault if not before, until when
+// these registers may be overwritten (by number).
+struct FlagUse {
+    bool dead = false;
+    u16 overwritten = 0xFFFF;
+};
+using FlagUseAt = FunctionRef<FlagUse(u64 rip)>;
 
 // A block of a trace: blocks that mostly follow one another, emitted as one. The way from one to
 // the next keeps flags in the host's and in recipes, counts ticks without looking for events, and
@@ -64,7 +70,7 @@ public:
     // Emits the parts, whose IR is in code(), all of one page and mode; throws NotNative or
     // Xbyak::Error. Nobody comes from elsewhere but to the first. A block whose sites are on trial
     // asks (Callbacks::judge) when it has run trial_runs times. owner: of its points.
-    void run(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u64 trial_runs, u32 owner,
+    void run(std::span<const Part> parts, FlagUseAt flag_use_at, u64 trial_runs, u32 owner,
              void* memory, std::size_t bytes);
     // How often a loop has got a copy without checks.
     u64 copies() const { return copies_; }
@@ -197,7 +203,7 @@ private:
     };
 
     bool may_fault(ir::Value v) const;
-    void start_block(std::span<const Part> parts, FlagsDeadAt flags_dead_at, u32 owner);
+    void start_block(std::span<const Part> parts, FlagUseAt flag_use_at, u32 owner);
     void enter_part(unsigned part);
     void emit_parts(std::size_t end);
     void emit_loop_start();
@@ -375,7 +381,7 @@ private:
     void need_host_flags(cpu::Cc mask);
     bool again(const FlagRecipe& r, cpu::Cc mask);
     void load_flags_from_memory();
-    void save_flags_at_exit();
+    void save_flags_at_exit(u16 overwritten = 0xFFFF);
 
     // --- leaving ---
     u32 point(Point p);
@@ -406,7 +412,7 @@ private:
     bool vectors_at_start_ = false, x87_at_start_ = false;
     LoopGroups loop_;
     u64 copies_ = 0;
-    FlagsDeadAt flags_dead_at_;
+    FlagUseAt flag_use_at_;
     ir::Block ir_;
     std::vector<int> uses_, last_;
     std::vector<u8> needed_after_;

@@ -294,13 +294,16 @@ void Emitter::store_step_flags() {
     clobber_flags();
 }
 
-// Before leaving to code that may want the flags: puts what is in registers into the slots, and the
-// recipe's number into memory. Leaves the scratch registers' values only if all operands are
-// mapped.
-void Emitter::save_flags_at_exit() {
+// Before leaving to code that may want the flags: puts what is in registers that may be overwritten
+// before into the slots, and the recipe's number into memory. Leaves the scratch registers' values
+// only if all operands are mapped.
+void Emitter::save_flags_at_exit(u16 overwritten) {
     if (flags_.kind != Flags::kRecipe) return;
+    const auto stays = [&](const Source& s) {
+        return s.kind != Source::kRegister || !((overwritten >> (s.number >> 3)) & 1);
+    };
     auto save = [&](Source& s, unsigned slot) {
-        if (s.kind != Source::kRegister) return;
+        if (stays(s)) return;
         const unsigned guest = s.number >> 3;
         if (host_of(guest) >= 0) {
             store_slot(slot, Reg64(host_of(guest)));
@@ -310,10 +313,9 @@ void Emitter::save_flags_at_exit() {
         }
         s = {Source::kSlot, static_cast<u8>(slot), u64{s.number} & 7};
     };
-    auto three = [](const FlagRecipe& r) {
-        return (r.a.kind != Source::kNone && r.b.kind != Source::kNone &&
-                r.result.kind == Source::kRegister) ||
-               r.c.kind == Source::kRegister;
+    auto three = [&](const FlagRecipe& r) {
+        return (r.a.kind != Source::kNone && r.b.kind != Source::kNone && !stays(r.result)) ||
+               !stays(r.c);
     };
     if (three(flags_.recipe) || (flags_.has_before && three(flags_.before)))
         return resolve_to_memory();
