@@ -18,6 +18,45 @@ namespace {
 constexpr i8 kHostOf[16] = {0, 1, 2, 3, 15, 5, 6, 7, 8, 9, -1, -1, 10, 14, -1, -1};
 constexpr i8 kHomeOf[16] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 1, -1, -1, 2, 3};
 
+// What the walks over a block look for in its operations, by code: most have nothing of it.
+enum Trait : u8 {
+    kLeaves = 1 << 0,
+    kFaults = 1 << 1,
+    kVector = 1 << 2,      // the result is one
+    kWhole = 1 << 3,       // emitted with its whole instruction as vectors are
+    kTarget = 1 << 4,      // check_target
+    kTakesCarry = 1 << 5,  // adds it, or rotates through it
+    kReadsFlags = 1 << 6,  // but for shifts, which may keep them
+    kPattern = 1 << 7,     // emit_pattern() may know its instruction
+};
+constexpr u8 traits(Code code, ir::Kind result, ir::Effect effect) {
+    u8 t = 0;
+    if (effect == ir::Effect::kLeaves) t |= kLeaves;
+    if (effect == ir::Effect::kFaults) t |= kFaults;
+    if (result == ir::Kind::X) t |= kVector | kWhole;
+    switch (code) {
+        case Code::crc32: return t | kWhole;
+        case Code::check_target: return t | kTarget;
+        case Code::adc:
+        case Code::sbb:
+        case Code::rcl:
+        case Code::rcr: return t | kTakesCarry | kReadsFlags;
+        case Code::condition:
+        case Code::flags_image:
+        case Code::x87: return t | kReadsFlags;
+        case Code::rmw:
+        case Code::equal:
+        case Code::set_carry: return t | kPattern;
+        default: return t;
+    }
+}
+constexpr u8 kTraits[] = {
+#define RM_IR(name, a, b, c, result, effect) \
+    traits(Code::name, ir::Kind::result, ir::Effect::effect),
+#include "jit/ir/ops.def"
+#undef RM_IR
+};
+u8 traits(const Op& op) { return kTraits[static_cast<unsigned>(op.code)]; }
 // Its 32-bit result, if in a scratch register, is in a whole one with zeros above: the host's
 // operation of that size has made it.
 bool clears_upper(const Op& op) {
@@ -46,7 +85,7 @@ bool clears_upper(const Op& op) {
         default: return false;
     }
 }
-bool faults(const Op& op) { return ir::info(op.code).effect == ir::Effect::kFaults; }
+bool faults(const Op& op) { return traits(op) & kFaults; }
 }  // namespace
 
 // Shifts by a count that may be zero read the flags only to keep them.
@@ -77,41 +116,45 @@ Reg Emitter::sized_reg(const Reg64& r, unsigned size) {
 bool Emitter::may_fault(Value v) const {
     if (in_copy_) return false;
     const Op& o = op(v);
+    if (!faults(o)) return false;
     const bool access = o.code == Code::load || o.code == Code::store || o.code == Code::rmw;
-    return faults(o) && !(access && page_uses_.of(o.a).role == PageUse::kLater);
+    return !(access && page_uses_.of(o.a).role == PageUse::kLater);
 }
 
 // Uses of each value, and where the complete state of the flags may be looked at.
 void Emitter::analyse() {
     const std::size_t n = ir_.ops.size();
-    uses_.assign(n, 0);
-    last_.assign(n, -1);
-    loc_.assign(n, {});
-    needed_after_.assign(n, 1);
-    for (std::size_t i = 0; i < n; ++i)
-        for (const Value v : {op(static_cast<Value>(i)).a, op(static_cast<Value>(i)).b,
-                              op(static_cast<Value>(i)).c})
+    uses_.resize(n);
+    last_.resize(n);
+    loc_.resize(n);
+    needed_after_.resize(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        uses_[i] = 0;
+        last_[i] = -1;
+        loc_[i] = {};
+        const Op& o = ir_.ops[i];
+        for (const Value v : {o.a, o.b, o.c})
             if (v != kNoValue) {
                 ++uses_[v];
                 last_[v] = static_cast<int>(i);
             }
-    // An address is used where its access is made, not where it is named.
-    for (std::size_t i = 0; i < n; ++i)
-        if (ir_.ops[i].code == Code::address)
-            for (const Value v : {ir_.ops[i].a, ir_.ops[i].b, ir_.ops[i].c})
-                if (v != kNoValue) last_[v] = std::max(last_[v], last_[i]);
+    }
     bool needed = true;
     unsigned part = static_cast<unsigned>(parts_.size());
     for (std::size_t i = n; i-- > 0;) {
         while (part > 0 && i < parts_[part - 1].end) --part;
         const Op& o = ir_.ops[i];
-        const bool goes_on = o.code == Code::jump_to && parts_[part].on == i;
+        // An address is used where its access is made, not where it is named.
+        if (o.code == Code::address)
+            for (const Value v : {o.a, o.b, o.c})
+                if (v != kNoValue) last_[v] = std::max(last_[v], last_[i]);
         needed_after_[i] = needed;
         if (o.writes == cpu::kCcAll && ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
+        if (needed || !(traits(o) & (kFaults | kLeaves | kReadsFlags))) continue;
         // What an operation leaves or keeps of the old flags is wanted as far as its own are.
-        if (may_fault(static_cast<Value>(i)) || (leaves(o) && !goes_on) ||
-            (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
-            needed = true;
+        const bool goes_on = o.code == Code::jump_to && parts_[part].on == i;
+        needed = may_fault(static_cast<Value>(i)) || (leaves(o) && !goes_on) ||
+                 ((traits(o) & kReadsFlags) && ir::flags_read(ir_, o));
     }
 }
 
@@ -217,27 +260,30 @@ void Emitter::emit_instruction(Value first, Value end) {
         flags_.recipe = {};
         flags_.has_before = false;
     }
-    for (Value v = first + 1; v < end; ++v)
-        if (leaves(op(v))) flush_x87_note();
-    for (Value v = first + 1; v < end; ++v)
-        if (const bool xmm = ir::info(op(v).code).result == ir::Kind::X;
-            xmm || op(v).code == Code::crc32) {
-            if (!vectors_ready_ && xmm) {
-                load_unless(cpu_.translated.vector_live, context_.thunks.load_vectors);
-                vectors_ready_ = true;
-            }
-            now_ = first;
-            Value own = end;  // without the jump behind the block's last instruction
-            while (leaves(op(own - 1))) --own;
-            for (Value w = first + 1; w < own; ++w)
-                if (op(w).code == Code::get || op(w).code == Code::constant) emit(w);
-            if (!emit_vector(*this, ir_, static_cast<Value>(first + 1), own)) not_native();
-            for (now_ = own; now_ < end && !left_; ++now_) emit(now_);
-            return;
+    u8 has = 0;  // any of its operations
+    bool flags = false;
+    for (Value v = first + 1; v < end; ++v) {
+        has |= traits(op(v));
+        flags |= op(v).writes != 0;
+    }
+    if (has & kLeaves) flush_x87_note();
+    if (has & kWhole) {
+        if (!vectors_ready_ && (has & kVector)) {
+            load_unless(cpu_.translated.vector_live, context_.thunks.load_vectors);
+            vectors_ready_ = true;
         }
+        now_ = first;
+        Value own = end;  // without the jump behind the block's last instruction
+        while (leaves(op(own - 1))) --own;
+        for (Value w = first + 1; w < own; ++w)
+            if (op(w).code == Code::get || op(w).code == Code::constant) emit(w);
+        if (!emit_vector(*this, ir_, static_cast<Value>(first + 1), own)) not_native();
+        for (now_ = own; now_ < end && !left_; ++now_) emit(now_);
+        return;
+    }
     // Flags that the instruction keeps a part of: known before the scratch registers are in use.
     bool asked = false;  // for the flags from before, if it faults
-    for (Value v = first + 1; v < end; ++v) {
+    for (Value v = first + 1; v < end && flags; ++v) {
         asked |= may_fault(v);
         const Cc replaced = ir::flags_replaced(ir_, op(v));
         if (!op(v).writes || replaced == cpu::kCcAll || !needed_after(v)) continue;
@@ -254,17 +300,14 @@ void Emitter::emit_instruction(Value first, Value end) {
         }
     }
     // An indirect branch needs the scratch registers for its target, and changes no flags.
-    for (Value v = first + 1; v < end; ++v)
-        if (op(v).code == Code::check_target) save_flags_at_exit();
+    if (has & kTarget) save_flags_at_exit();
     // A carry read after an access, whose check needs the host's flags.
     bool access = false;
-    for (Value v = first + 1; v < end; ++v) {
+    for (Value v = first + 1; v < end && (has & kTakesCarry); ++v) {
         access |= faults(op(v));
-        const Code c = op(v).code;
-        if (access && (c == Code::adc || c == Code::sbb || c == Code::rcl || c == Code::rcr))
-            resolve_to_memory();
+        if (access && (traits(op(v)) & kTakesCarry)) resolve_to_memory();
     }
-    if (emit_pattern(static_cast<Value>(first + 1), end)) return;
+    if ((has & kPattern) && emit_pattern(static_cast<Value>(first + 1), end)) return;
     for (Value v = first + 1; v < end && !left_; ++v) {
         now_ = v;
         emit(v);
