@@ -460,11 +460,13 @@ const void* Translator::touch(u32 number) {
     const Point::Access& a = p.access;
     ++statistics_.touches;
     const u64 va = address_of(cpu_, a);
-    Translation* const t = owner(number);
-    if (t && a.value != Point::Access::kNotStored && store_beside_code(va, p, *t->block)) {
-        const u8* const done = a.retry + p.done;
-        if (Translation* const still = owner(number)) check_more_simply(p, *still, va);
-        return done;
+    if (a.value != Point::Access::kNotStored && cpu_.mmu.withheld_for_code(va)) {
+        Translation* const t = owner(number);
+        if (t && store_beside_code(va, p, *t->block)) {
+            const u8* const done = a.retry + p.done;
+            if (Translation* const still = owner(number)) check_more_simply(p, *still, va);
+            return done;
+        }
     }
     const bool passes = !p.aligned || !(va & (p.size - 1u));
     if (!passes && p.must_align) return nullptr;  // it faults, before anything of the page counts
@@ -472,9 +474,15 @@ const void* Translator::touch(u32 number) {
     const Access access = p.write && !p.ahead ? Access::kWrite : Access::kRead;
     const bool good = cpu_.mmu.touch(va, p.size, access) && (!p.ahead || cpu_.mmu.writable(va));
     update_salt();  // the walk may have found the page elsewhere
-    if (p.site && t && site_missed(p, *t)) return nullptr;
+    // Few misses of a site tell anything.
+    if (p.site && (p.site->changes % memory::PageSite::kTold == 0 ||
+                   cpu_.mmu.sites().count == memory::SiteLog::kMost)) {
+        Translation* const t = owner(number);
+        if (t && site_missed(p, *t)) return nullptr;
+    }
     if (good && passes && (!p.stack || cpu_.mmu.use_as_stack(va))) return a.retry;
-    if (t) check_more_simply(p, *t, va);
+    if (p.stack || p.group || p.site)
+        if (Translation* const t = owner(number)) check_more_simply(p, *t, va);
     return nullptr;
 }
 
