@@ -32,7 +32,7 @@ Block* BlockCache::find() {
     const LinearAddr linear = fetch_linear();
     const u8* host = cpu_.mmu.fetch_hit(linear);
     Block* b = host ? lookup(host) : nullptr;
-    if (b && !b->host2) [[likely]]
+    if (b && !b->crosses) [[likely]]
         return b;
     PhysAddr machine = 0;
     if (!b) {
@@ -43,7 +43,7 @@ Block* BlockCache::find() {
         }
         b = lookup(host);
         if (!b) return build(linear, host, machine);
-        if (!b->host2) return b;
+        if (!b->crosses) return b;
     }
     // Across the page border: is the second page still where its bytes were decoded?
     const LinearAddr mask = code64 ? ~u64{0} : 0xFFFFFFFF;
@@ -130,9 +130,9 @@ Block* BlockCache::build(LinearAddr linear, const u8* host, PhysAddr machine) {
     Block* b = cacheable ? allocate(count) : new (single_) Block;
     b->rip = cpu_.rip;
     b->mode = cpu_.mode;
-    b->bytes = covered;
+    b->bytes = static_cast<u16>(covered);
     b->machine = machine;
-    b->count = count;
+    b->count = static_cast<u16>(count);
     std::memcpy(static_cast<void*>(b->insns), insns, count * sizeof(Insn));
     if (!cacheable) return b;
     register_block(b, host, machine, covered);
@@ -212,6 +212,7 @@ Block* BlockCache::build_crossing(LinearAddr linear, const u8* host, PhysAddr ma
     if (!keep) return b;
     register_block(b, host, machine, on_first);
     b->host2 = rest;
+    b->crosses = true;
     b->machine2 = machine2;
     Frame& frame = make_frame(machine2 >> 12);
     b->next_crossing = frame.crossing;
@@ -240,7 +241,7 @@ Block* BlockCache::known(const Block& block, u64 rip) {
     if (!block.host || ((rip ^ block.rip) & kPageMask)) return nullptr;
     const u8* host = block.host + static_cast<i64>(rip - block.rip);
     for (Block* b = hash_[slot(rip, block.mode)]; b; b = b->next_hash)
-        if (b->host == host && !b->host2 && b->rip == rip && b->mode == block.mode) return b;
+        if (b->host == host && !b->crosses && b->rip == rip && b->mode == block.mode) return b;
     return nullptr;
 }
 
@@ -253,7 +254,7 @@ void BlockCache::drop(Block* block) {
     Frame& frame = *frame_of(block->machine >> 12);
     unlink(&frame.blocks[line_of(block->machine)], &Block::next_in_frame);
     --frame.count;
-    if (block->host2) {
+    if (block->crosses) {
         Frame& second = *frame_of(block->machine2 >> 12);
         unlink(&second.crossing, &Block::next_crossing);
         --second.count;

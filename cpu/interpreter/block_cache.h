@@ -19,14 +19,16 @@ struct alignas(64) Block {
     const u8* host = nullptr;  // null: dropped, must not be found again
     u64 rip = 0;
     Block* next_hash = nullptr;
-    void* translation = nullptr;  // the translator's, with `runs` counting the interpreted ones
-    // An instruction that crosses a page border is a block of its own: where its bytes on the
-    // second page are. Whoever runs the block makes sure that the page is still mapped there.
-    const u8* host2 = nullptr;
+    // The translator's, with `runs` counting the interpreted ones; where its code begins, null if
+    // there is none, and how many instructions that has to its last exit.
+    void* translation = nullptr;
+    const u8* code = nullptr;
     Mode mode;
-    u32 count = 0;
     u32 runs = 0;
-    u32 bytes = 0;
+    u16 longest = 0;
+    u16 count = 0;
+    u16 bytes = 0;
+    bool crosses = false;  // the page's border: host2 is not null
     // How often stores have dropped translated blocks of its frame, up to a bound: translated later
     // then.
     u8 churn = 0;
@@ -40,12 +42,16 @@ struct alignas(64) Block {
     // The block that ran after this one last time, [1] when its last instruction jumped: see
     // follow().
     Block* followers[2] = {};
-    PhysAddr machine = 0, machine2 = 0;  // of host and host2
-    Block* next_crossing = nullptr;
+    PhysAddr machine = 0;
     Block* next_in_frame = nullptr;  // that begins in the same 64-byte line
     // Machine bytes that the block, or its translation, depends on: itself, and what a translation
     // has looked at of the blocks it leads to (same page).
     PhysAddr watch_first = 0, watch_last = 0;
+    // An instruction that crosses a page border is a block of its own: where its bytes on the
+    // second page are. Whoever runs the block makes sure that the page is still mapped there.
+    const u8* host2 = nullptr;
+    PhysAddr machine2 = 0;
+    Block* next_crossing = nullptr;
     // Bit n: a store has changed nothing but the immediate of instruction n. Further ones change
     // its Insn::imm and nothing else, so a translation has to look there whenever it runs. wide:
     // the field has 8 bytes, else 4; is_signed: these are sign-extended.
@@ -80,7 +86,7 @@ public:
         if (!last) return find();
         Block*& follower = last->followers[jumped];
         if (Block* b = follower; b && b->rip == cpu_.rip && b->mode == cpu_.mode && b->host &&
-                                 !b->host2 && cpu_.mode.code64() &&
+                                 !b->crosses && cpu_.mode.code64() &&
                                  cpu_.mmu.fetch_hit(cpu_.rip) == b->host) [[likely]]
             return b;
         const u64 flushes = flushes_;

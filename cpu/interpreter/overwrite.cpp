@@ -49,7 +49,7 @@ BlockCache::Effect BlockCache::effect_on(Block& b, PhysAddr addr, std::span<cons
     while (first <= last && same(first)) ++first;
     if (first > last) return Effect::kNone;
     while (same(last)) --last;
-    if (b.host2) return Effect::kDrops;
+    if (b.crosses) return Effect::kDrops;
     const u64 from = first - b.machine, to = last - b.machine;
     unsigned n = 0;
     while (n + 1 < b.count && b.insns[n + 1].offset <= from) ++n;
@@ -126,7 +126,7 @@ bool BlockCache::change(PhysAddr addr, u64 size, EffectOn&& effect_on) {
 
 // The block is about to be dropped; its bytes are still as they were decoded.
 void BlockCache::remember(const Block& b) {
-    if (cpu_.threads || b.host2) return;  // other threads' stores come at any time
+    if (cpu_.threads || b.crosses) return;  // other threads' stores come at any time
     frame_of(b.machine >> 12)->remembered = true;
     for (const Insn& i : std::span(b.insns, b.count)) {
         if (i.row == 0xFFFF) continue;  // depends on more bytes than its length says

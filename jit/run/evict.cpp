@@ -28,7 +28,7 @@ void Translator::evict(unsigned arena) {
     for (Translation& t : a.translations) {
         if (!t.block) continue;
         unlink_incoming(t);
-        t.block->translation = nullptr;
+        detach(*t.block);
         t.block->runs = 0;  // it has to get hot again
         ++statistics_.evicted;
     }
@@ -64,7 +64,7 @@ void Translator::unlink_exits(unsigned arena) {
 void Translator::empty() {
     for (Arena& a : arenas_)
         for (Translation& t : a.translations)
-            if (t.block) t.block->translation = nullptr;
+            if (t.block) detach(*t.block);
     flushed();
 }
 

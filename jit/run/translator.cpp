@@ -244,11 +244,14 @@ Translator::Translation* Translator::translate(Block& block) {
     dump(block, t);
     ++statistics_.blocks;
     statistics_.traces += parts_.size() > 1;
+    u32 longest = 0;
     for (const x64::Part& p : parts_)
-        t.longest += p.on == ir::kNoValue ? p.block->count : p.block->likely_insn + 1u;
-    statistics_.instructions += t.longest;
+        longest += p.on == ir::kNoValue ? p.block->count : p.block->likely_insn + 1u;
+    statistics_.instructions += longest;
     statistics_.code_bytes += bytes;
     block.translation = &t;
+    block.code = t.code;
+    block.longest = static_cast<u16>(longest);
     return &t;
 }
 
@@ -297,7 +300,7 @@ std::string Translator::explain(Block& block) {
 
 void Translator::dropped(Block& block) {
     Translation* t = of(block);
-    block.translation = nullptr;
+    detach(block);
     t->block = nullptr;
     unlink_incoming(*t);
     for (u32 p = t->first_point; p < t->first_point + t->points; ++p) {
@@ -389,10 +392,10 @@ u64 Translator::salt_of(u64 key) {
     return it->second;
 }
 
-void Translator::remember_target(u64 rip, const Translation& t) {
-    const u64 key = rip ^ cpu_.translated.salt;
-    cpu_.mmu.remember_code(rip);
-    cpu_.translated.targets[cpu::TranslatorState::target_slot(key)] = {key, t.code};
+void Translator::remember_target(const Block& block) {
+    const u64 key = block.rip ^ cpu_.translated.salt;
+    cpu_.mmu.remember_code(block.rip);
+    cpu_.translated.targets[cpu::TranslatorState::target_slot(key)] = {key, block.code};
 }
 
 // --- running ---
@@ -523,9 +526,9 @@ const void* Translator::enter_page(u32 number) {
     if (!cpu_.mmu.fetch_hit(rip) && !touch_code(rip)) return nullptr;
     update_salt();
     Block* block = cpu_.blocks->known(rip);
-    if (!block || !block->translation) return nullptr;
+    if (!block || !block->code) return nullptr;
     ++statistics_.pages_entered;
-    return of(*block)->code;
+    return block->code;
 }
 
 // The exec TLB vouches for the address; a page that it does not know is fetched only when the
@@ -540,8 +543,8 @@ u32 Translator::find_target(u64 rip, u32 number) {
     }
     update_salt();
     Block* block = cpu_.blocks->known(rip);
-    if (!block || !block->translation) return 0;
-    remember_target(rip, *of(*block));
+    if (!block || !block->code) return 0;
+    remember_target(*block);
     ++statistics_.targets_found;
     return 1;
 }
@@ -591,11 +594,11 @@ const void* Translator::interpret(u32 number) {
 }
 
 // Runs translated code: the number of the point that it left by.
-u32 Translator::enter(const Translation& t) {
+u32 Translator::enter(const u8* code) {
     const PartClock::In part(clock_, Part::kTranslated);
     ++statistics_.entries;
     const u64 before = cpu_.retired() - statistics_.called;
-    const u32 number = enter_(&cpu_, t.code);
+    const u32 number = enter_(&cpu_, code);
     statistics_.in_translated_code += cpu_.retired() - statistics_.called - before;
     return number;
 }
@@ -605,19 +608,17 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
     if (cpu.mem_checks) [[unlikely]]
         return false;
     Block* block = &first;
-    Translation* t = of(first);
-    if (!t) {
+    if (!first.code) {
         if (first.runs == kNeverHot || ++first.runs < threshold(first)) return false;
-        t = translate(first);
-        if (!t) return false;
+        if (!translate(first)) return false;
     }
-    if (std::min<u64>(cpu.stop_tick, cpu.vt_due) - cpu.tick_base <= t->longest) return false;
+    if (std::min<u64>(cpu.stop_tick, cpu.vt_due) - cpu.tick_base <= first.longest) return false;
     const PartClock::In part(clock_, Part::kDispatching);
     update_stop();
     for (;;) {
         update_salt();
-        remember_target(block->rip, *t);
-        const u32 number = enter(*t);
+        remember_target(*block);
+        const u32 number = enter(block->code);
         if (number == x64::kLeftDone) return true;
         if (number == x64::kLeftNoTarget) [[unlikely]] {
             recipes_.resolve(cpu, cpu.translated.flag_recipe);
@@ -668,23 +669,21 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         if (!cpu.mmu.fetch_hit(cpu.rip) && !touch_code(cpu.rip)) return leave();
         const u64 generation = generation_;
         block = late ? cpu.blocks->known(cpu.rip) : nullptr;
-        if (!block || !block->translation) {
+        if (!block || !block->code) {
             // What is decoded or translated may empty the caches, recipes too.
             if (late) resolve_at(p);
             late = false;
             block = cpu.blocks->find();
         }
         if (!block || !block->host) return true;
-        t = of(*block);
-        if (!t) {
+        if (!block->code) {
             if (block->runs == kNeverHot || block->runs + 1 < threshold(*block)) return true;
-            t = translate(*block);
-            if (!t) return true;
+            if (!translate(*block)) return true;
         }
         // A flush or an eviction on the way may have taken the point with it; a dropped block's
         // exits stay unlinked.
         if (p.kind == Point::kExit && generation == generation_ && p.block->translation)
-            link(number, *t);
+            link(number, *of(*block));
     }
 }
 

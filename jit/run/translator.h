@@ -56,7 +56,6 @@ private:
         u32 first_point, points;  // its own
         // Points linked to it: a list by Point::Exit::next_incoming.
         u32 incoming = Point::kNone;
-        u32 longest = 0;      // instructions from its begin to its last exit
         u8* guard = nullptr;  // how jumps from other pages enter it, made for the first of them
         u64 crossed_at = 0;   // tick of the last group check that failed by a page border ...
         u8 crossings = 0;     // ... and how many have in quick succession
@@ -97,14 +96,14 @@ private:
     cpu::TranslatorState::Target no_target() const {
         return {0, static_cast<const u8*>(thunks_.no_target) + code_->executable_delta()};
     }
-    void remember_target(u64 rip, const Translation& t);
+    void remember_target(const cpu::Block& block);
     void update_stop();
     // Interpreted runs before a block is translated: more where stores drop blocks again and again.
     u32 threshold(const cpu::Block& b) const {
         return options_.hot > 1 ? options_.hot << b.churn : options_.hot;
     }
     u64 until_ = ~u64{0};
-    u32 enter(const Translation& t);
+    u32 enter(const u8* code);
     const void* interpret(u32 point);
     const void* next_code();
     const void* touch(u32 point);
@@ -119,6 +118,10 @@ private:
     ir::BuildContext context_of(const cpu::Block& block) const;
     void resolve_at(const Point& p);
     void resolve(u32 recipe);
+    static void detach(cpu::Block& b) {
+        b.translation = nullptr;
+        b.code = nullptr;
+    }
     static Translation* of(const cpu::Block& b) { return static_cast<Translation*>(b.translation); }
 
     cpu::Cpu& cpu_;
