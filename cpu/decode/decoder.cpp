@@ -3,6 +3,7 @@
 #include <Zydis/Zydis.h>
 
 #include <cstring>
+#include <vector>
 
 #include "base/log.h"
 #include "cpu/cpu.h"
@@ -111,6 +112,18 @@ bool is_string(const ZydisDecodedInstruction& z) {
            z.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
 }
 
+// Does it name an address by its distance, as a branch does or an operand [rip + n]?
+bool is_relative(const ZydisDecodedInstruction& z, const ZydisDecodedOperand* ops) {
+    for (unsigned n = 0; n < z.operand_count_visible; ++n) {
+        const ZydisDecodedOperand& op = ops[n];
+        if (op.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && op.imm.is_relative) return true;
+        if (op.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            (op.mem.base == ZYDIS_REGISTER_RIP || op.mem.base == ZYDIS_REGISTER_EIP))
+            return true;
+    }
+    return false;
+}
+
 bool is_near_branch(const ZydisDecodedInstruction& z) {
     return z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT ||
            z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
@@ -123,10 +136,45 @@ bool is_register_prefetch(const ZydisDecodedInstruction& z) {
 
 }  // namespace
 
+// What 64-bit instructions have been decoded to, by their bytes: programs repeat a few of them.
+class RecentInsns {
+public:
+    struct alignas(64) Entry {
+        Insn insn;  // fn null: none
+        Mode mode;
+        u8 bytes[15];
+        bool relative;  // imm is, to the instruction's pointer
+    };
+    static_assert(sizeof(Entry) == 64);
+
+    Entry& of(u32 first_bytes, Mode mode) {
+        const u32 key = (first_bytes & mask(first_bytes)) ^ mode.word << 8;
+        return entries_[key * 0x9E3779B1u >> (32 - kBits)];
+    }
+
+private:
+    static constexpr unsigned kBits = 11;
+    std::vector<Entry> entries_ = std::vector<Entry>(1u << kBits);
+
+    // The bytes that tell instructions apart: no more than it has, or the next one would as well.
+    // Only a guess, the bytes are compared.
+    static u32 mask(u32 w) {
+        const bool rex = (w & 0xF0) == 0x40;
+        const u32 opcode = rex ? w >> 8 & 0xFF : w & 0xFF, modrm = (rex ? w >> 16 : w >> 8) & 0xFF;
+        unsigned n = rex ? 2 : 1;
+        if ((opcode & 0xF0) == 0x70 || opcode == 0xEB)  // short jumps
+            n += 1;
+        else if ((opcode & 0xF0) != 0x50 && opcode != 0xC3)  // not PUSH, POP, RET
+            n += modrm >= 0xC0 && (opcode & 0xFC) != 0x80 ? 1 : 2;
+        return n >= 4 ? ~u32{0} : (1u << 8 * n) - 1;
+    }
+};
+
 struct Decoder::Impl {
     const Model& model;
     ZydisDecoder zydis[3];  // 16, 32, 64 bits
     InstructionText text;   // of -d in_asm
+    RecentInsns recent;
 
     explicit Impl(const Model& m) : model(m) {
         const ZydisMachineMode modes[3] = {
@@ -275,13 +323,40 @@ void Decoder::Impl::log_text(std::span<const u8> bytes, Mode mode, u64 rip) {
 
 Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_rip, u16 offset,
                                 const Virtualization* vt, Insn& out) {
+    const u64 rip = block_rip + offset;
+    if (log::enabled(log::Item::kInAsm) && log::in_address_ranges(rip, rip))
+        impl_->log_text(bytes, mode, rip);
+    Again again = Again::kNowhere;
+    if (!mode.code64() || bytes.size() < 15) {
+        const Status status = decode_anew(bytes, mode, rip, vt, out, again);
+        out.offset = offset;
+        return status;
+    }
+    u32 first;
+    std::memcpy(&first, bytes.data(), sizeof first);
+    RecentInsns::Entry& e = impl_->recent.of(first, mode);
+    if (e.insn.fn && e.mode == mode && !std::memcmp(e.bytes, bytes.data(), e.insn.length)) {
+        out = e.insn;
+        out.offset = offset;
+        if (e.relative) out.imm += rip;
+        return Status::kOk;
+    }
+    const Status status = decode_anew(bytes, mode, rip, vt, out, again);
+    out.offset = offset;
+    if (again == Again::kNowhere) return status;
+    e.insn = out;
+    e.mode = mode;
+    std::memcpy(e.bytes, bytes.data(), sizeof e.bytes);
+    e.relative = again == Again::kRelative;
+    if (e.relative) e.insn.imm -= rip;
+    return status;
+}
+
+Decoder::Status Decoder::decode_anew(std::span<const u8> bytes, Mode mode, u64 rip,
+                                     const Virtualization* vt, Insn& out, Again& again) {
     ZydisDecodedInstruction z;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-    if (const u64 rip = block_rip + offset;
-        log::enabled(log::Item::kInAsm) && log::in_address_ranges(rip, rip))
-        impl_->log_text(bytes, mode, rip);
     out = Insn{};
-    out.offset = offset;
     const unsigned available = bytes.size() < 15 ? static_cast<unsigned>(bytes.size()) : 15;
     const ZydisDecoder& zydis = impl_->zydis[mode.code_size_log2() - 1];
     ZydisDecoderContext zydis_context;
@@ -342,7 +417,7 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     }
     Variant variant = Variant::kGeneral;
     if (!is_string(z)) {
-        Impl::set_operands(z, ops, block_rip + offset, out, variant);
+        Impl::set_operands(z, ops, rip, out, variant);
         if (z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) variant = Variant::kFar;
         // Both operands can be registers: only the opcode tells the direction (0F 20-23, 8C, 8E).
         if (variant == Variant::kControl || variant == Variant::kDebug ||
@@ -369,13 +444,16 @@ Decoder::Status Decoder::decode(std::span<const u8> bytes, Mode mode, u64 block_
     const Row* row = find_row(z.mnemonic, variant);
     if (!row) {
         log::write(log::Item::kUnimp, "%s at rip %llx is not in the instruction table: #UD\n",
-                   ZydisMnemonicGetString(z.mnemonic),
-                   static_cast<unsigned long long>(block_rip + offset));
+                   ZydisMnemonicGetString(z.mnemonic), static_cast<unsigned long long>(rip));
         out.fn = raise_ud_handler;
         return Status::kOk;
     }
     out.row = static_cast<u16>(row - instruction_rows().data());
     impl_->choose_handler(*row, mode, vt, out);
+    if (!is_relative(z, ops))
+        again = Again::kAnywhere;
+    else if (is_near_branch(z) && z.operand_width == 64 && out.kind(0) == OperandKind::kImm)
+        again = Again::kRelative;
     return Status::kOk;
 }
 

@@ -21,7 +21,8 @@ public:
     explicit Decoder(const Model& model);
     ~Decoder();
     // Decodes the instruction at bytes[0]. rip = block_rip + offset must be its pointer. `vt`
-    // answers intercept questions in guest mode; it may be null otherwise.
+    // answers intercept questions in guest mode, the same for a profile at all times; it may be
+    // null otherwise.
     Status decode(std::span<const u8> bytes, Mode mode, u64 block_rip, u16 offset,
                   const Virtualization* vt, Insn& out);
 
@@ -36,6 +37,14 @@ public:
 
 private:
     struct Impl;
+    // Where the same bytes decode to the same in the same mode.
+    enum class Again : u8 {
+        kNowhere,
+        kAnywhere,
+        kRelative,  // but for Insn::imm, which counts from the instruction's pointer
+    };
+    Status decode_anew(std::span<const u8> bytes, Mode mode, u64 rip, const Virtualization* vt,
+                       Insn& out, Again& again);
     std::unique_ptr<Impl> impl_;
 };
 
