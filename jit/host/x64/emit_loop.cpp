@@ -53,8 +53,7 @@ bool Emitter::analyse_copy() {
         needed_after_[v] = needed;
         if (o.writes == cpu::kCcAll && ir::flags_replaced(ir_, o) == cpu::kCcAll) needed = false;
         const bool goes_on = o.code == Code::jump_to && v != way_back_;
-        if ((leaves(o) && !goes_on) || (ir::flags_read(ir_, o) && !keeps_flags(o.code)))
-            needed = true;
+        if ((leaves(o) && !goes_on) || reads_flags(o)) needed = true;
     }
     return !needed;
 }

@@ -88,10 +88,8 @@ bool clears_upper(const Op& op) {
 bool faults(const Op& op) { return traits(op) & kFaults; }
 }  // namespace
 
-// Shifts by a count that may be zero read the flags only to keep them.
-bool Emitter::keeps_flags(Code c) {
-    return c == Code::shl || c == Code::shr || c == Code::sar || c == Code::rol || c == Code::ror ||
-           c == Code::shld || c == Code::shrd;
+bool Emitter::reads_flags(const Op& op) const {
+    return (traits(op) & kReadsFlags) && ir::flags_read(ir_, op);
 }
 
 int Emitter::host_of(unsigned guest) { return guest < 16 ? kHostOf[guest] : -1; }
@@ -153,8 +151,7 @@ void Emitter::analyse() {
         if (needed || !(traits(o) & (kFaults | kLeaves | kReadsFlags))) continue;
         // What an operation leaves or keeps of the old flags is wanted as far as its own are.
         const bool goes_on = o.code == Code::jump_to && parts_[part].on == i;
-        needed = may_fault(static_cast<Value>(i)) || (leaves(o) && !goes_on) ||
-                 ((traits(o) & kReadsFlags) && ir::flags_read(ir_, o));
+        needed = may_fault(static_cast<Value>(i)) || (leaves(o) && !goes_on) || reads_flags(o);
     }
 }
 

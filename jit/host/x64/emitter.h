@@ -263,7 +263,8 @@ private:
     void load_word_of_bit(const Xbyak::Reg64& to, const ir::Op& offset);
     void jump_later(Jump taken, u64 target, ir::Value at);
     static bool leaves(const ir::Op& op) { return ir::info(op.code).effect == ir::Effect::kLeaves; }
-    static bool keeps_flags(ir::Code c);
+    // But for shifts by a count that may be zero, which read the flags only to keep them.
+    bool reads_flags(const ir::Op& op) const;
 
     // --- emit_loop.cpp ---
     ir::Value way_back() const;
