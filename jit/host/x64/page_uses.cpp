@@ -29,6 +29,8 @@ void PageUses::access(const ir::Block& block, Value v, bool write, Grouping grou
     const Sum base = a.a == kNoValue ? zero : sums_.of(a.a);
     const Sum index = a.b == kNoValue ? zero : sums_.of(a.b);
     if (!base.known() || !index.known()) return;
+    // `first` and `behind` are of small operands that are zero, and a register holds the whole sum.
+    if ((base.reach && base.constant) || (index.reach && index.constant)) return;
     const u8 scale = index.unknown == Sum::kZero ? 0 : a.n;
     const i64 reach = static_cast<i64>(base.reach) + (static_cast<i64>(index.reach) << a.n);
     const bool table = reach != 0;
