@@ -85,6 +85,7 @@ void Generator::fill_rows(Kind kind) {
 
 bool Generator::only(const std::string& row) {
     bool any = false;
+    restricted_ = true;
     for (Rows& r : rows_) {
         if (row == "integer") {
             r.vector.clear(), r.others.clear();
@@ -126,8 +127,15 @@ Sequence Generator::make(u64 index) {
                                                                : random_.below(kPageSize / 2));
     branches_.clear();
     const u64 want = 1 + random_.below(kMaxInsns);
-    for (unsigned tries = 0; sequence_.insns.size() < want && tries < 4 * kMaxInsns; ++tries)
-        (void)append_instruction();
+    const unsigned idioms = is64() && !restricted_ && random_.percent(25)
+                                ? 20 + static_cast<unsigned>(random_.below(60))
+                                : 0;
+    for (unsigned tries = 0; sequence_.insns.size() < want && tries < 4 * kMaxInsns; ++tries) {
+        if (random_.percent(idioms))
+            append_idiom();
+        else
+            (void)append_instruction();
+    }
     finish_code();
     fill_registers();
     fill_fpu();

@@ -40,6 +40,8 @@ private:
     void choose_roles();
     u16 choose_row();
     bool append_instruction();
+    void append_idiom();
+    unsigned register_of(Role role);
     bool encode(u16 row, const Template& t, u8* out);
     u8* write_memory_form(const Template& t, u8* p);
     u8* write_register_form(const Template& t, u8* p);
@@ -63,6 +65,7 @@ private:
     Rows& rows() { return rows_[static_cast<unsigned>(sequence_.kind)]; }
 
     u64 seed_;
+    bool restricted_ = false;  // by only()
     native::Random random_;
     Rows rows_[kKinds];
     std::vector<u8> system_, background_;

@@ -240,9 +240,9 @@ RegExp Emitter::checked_ahead(Value a) {
     mov(r11, loop_place(static_cast<unsigned>(use.group)));
     const int behind = static_cast<int>(use.behind);
     if (!use.base && !use.index) return r11 + behind;
-    if (!use.index) return r11 + operand(address.a) + behind;
+    if (!use.index) return with_index(operand(address.a), 0, behind);
     if (use.base) lea(r11, ptr[r11 + operand(address.a)]);
-    return r11 + operand(address.b) * (1 << address.n) + behind;
+    return with_index(operand(address.b), address.n, behind);
 }
 
 }  // namespace rm::jit::x64

@@ -115,7 +115,15 @@ RegExp Emitter::beside(const Op& address, const PageUse& use) {
     const int behind = use.role == PageUse::kLater ? use.behind : 0;
     if (use.small_base) add(r11, operand(address.a));
     if (!use.small_index) return r11 + behind;
-    return r11 + operand(address.b) * (1 << address.n) + behind;
+    return with_index(operand(address.b), address.n, behind);
+}
+
+// r11 + (index << scale) + behind. r12 is free again behind it.
+RegExp Emitter::with_index(const Reg64& index, unsigned scale, int behind) {
+    const RegExp sum = r11 + index * (1 << scale) + behind;
+    if (index.getIdx() != r12.getIdx()) return sum;
+    lea(r11, ptr[sum]);
+    return RegExp(r11);
 }
 
 RegExp Emitter::page_addend(u8 slot) const {

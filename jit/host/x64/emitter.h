@@ -349,6 +349,7 @@ private:
                                  Jump& missed);
     Xbyak::RegExp host_address(const ir::Op& address);
     Xbyak::RegExp beside(const ir::Op& address, const PageUse& use);
+    Xbyak::RegExp with_index(const Xbyak::Reg64& index, unsigned scale, int behind);
     Xbyak::RegExp page_addend(u8 slot) const;
     Site take_site(const ir::Op& address, const PageUse& use, unsigned bytes, unsigned alignment);
     Xbyak::Address site_member(const u8* site, int member);
