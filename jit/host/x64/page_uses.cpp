@@ -15,6 +15,8 @@ using ir::Value;
 namespace {
 // Bytes of a group: more seldom fit on the page.
 constexpr i64 kMaxSpan = 512, kMaxTable = 2560;
+// As many accesses a group must have to be worth that.
+constexpr unsigned kFewest = 2, kFewestOfTable = 4;
 constexpr unsigned kSlots = Frame::kPageAddendCount;
 }  // namespace
 
@@ -47,15 +49,15 @@ void PageUses::access(const ir::Block& block, Value v, bool write, Grouping grou
     use.small_index = index.reach != 0;
     for (const u32 n : open_) {
         Group& g = groups_[n];
-        if (g.base != base.unknown || g.index != index.unknown || g.scale != scale) continue;
-        if (std::max(end, g.end) - std::min(first, g.first) >
-            (table || g.table ? kMaxTable : kMaxSpan))
+        if (g.base != base.unknown || g.index != index.unknown || g.scale != scale ||
+            g.table != table)
+            continue;
+        if (std::max(end, g.end) - std::min(first, g.first) > (table ? kMaxTable : kMaxSpan))
             continue;
         g.first = std::min(first, g.first);
         g.end = std::max(end, g.end);
         g.to = v;
         g.write |= write;
-        g.table |= table;
         ++g.members;
         members_.push_back({at, n, first});
         return;
@@ -72,7 +74,7 @@ void PageUses::assign_slots() {
     slots_.assign(groups_.size(), kNoSlot);
     for (std::size_t n = 0; n < groups_.size(); ++n) {
         const Group& g = groups_[n];
-        if (g.members < 2) continue;
+        if (g.members < (g.table ? kFewestOfTable : kFewest)) continue;
         // The stack page's own addend serves as long as nobody else looks for another one.
         const bool undisturbed =
             g.stack && std::none_of(groups_.begin(), groups_.end(), [&](const Group& o) {

@@ -156,7 +156,13 @@ TEST_CASE("accesses to a table, by a byte, are checked by the first one, for all
     c.add({.code = Code::put, .size = 2, .n = cpu::kRcx * 8, .a = top});
     const Value first = look_up(cpu::kRbx, cpu::kRdx, 0), second = look_up(cpu::kRbx, cpu::kRcx, 3),
                 other = look_up(cpu::kRbx, cpu::kRsi, 0);
+    (void)look_up(cpu::kRbx, cpu::kRdx, 1);
+    CHECK(c.uses().of(first).role == PageUse::kAlone);  // three are too few
+    (void)look_up(cpu::kRbx, cpu::kRdx, 2);
+    const Value field = c.load(cpu::kRbx, 0), next = c.load(cpu::kRbx, 8);
     const PageUses u = c.uses();
+    CHECK(u.of(field).span == 16);  // fields are a group of their own
+    CHECK(u.of(next).role == PageUse::kLater);
     CHECK(u.of(first).role == PageUse::kFirst);
     CHECK(u.of(first).table);
     CHECK(u.of(first).small_index);
