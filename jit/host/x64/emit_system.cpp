@@ -12,7 +12,7 @@ using ir::Value;
 void Emitter::emit_tsc(Value v) {
     const Op& o = op(v);
     const auto shift = cpu_.clock.tick_shift();
-    if (!shift) not_native();
+    if (!shift || in_copy_) not_native();  // a copy's ticks are counted ahead
     clobber_flags();
     if (o.m) {
         test(sized(state(&cpu_.cr4), 2), static_cast<u32>(cpu::kCr4Tsd));

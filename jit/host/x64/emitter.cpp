@@ -228,8 +228,12 @@ void Emitter::emit_parts(std::size_t limit) {
 
 // Where the trace begins anew if it leads back to its first block: behind what has to be done once.
 void Emitter::emit_loop_start() {
+    // Up to the last way there; the other side of a jump that a trace goes on by is a constant.
+    const auto leads_back = [this](const Op& o) {
+        return o.imm == block_->rip && (leaves(o) || o.code == Code::constant);
+    };
     std::size_t end = ir_.ops.size();
-    while (end > 0 && !(leaves(ir_.ops[end - 1]) && ir_.ops[end - 1].imm == block_->rip)) --end;
+    while (end > 0 && !leads_back(ir_.ops[end - 1])) --end;
     if (end == 0) return;
     bool vectors = false, x87 = false, calls = false;
     for (const Op& o : std::span(ir_.ops).first(end)) {
