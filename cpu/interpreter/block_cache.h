@@ -45,8 +45,10 @@ struct alignas(64) Block {
     PhysAddr machine = 0;
     Block* next_in_frame = nullptr;  // that begins in the same 64-byte line
     // Machine bytes that the block, or its translation, depends on: itself, and what a translation
-    // has looked at of the blocks it leads to (same page).
+    // has looked at of the blocks it leads to (same page). watches: it has looked at some, which
+    // may lie in its own bytes.
     PhysAddr watch_first = 0, watch_last = 0;
+    bool watches = false;
     // An instruction that crosses a page border is a block of its own: where its bytes on the
     // second page are. Whoever runs the block makes sure that the page is still mapped there.
     const u8* host2 = nullptr;

@@ -71,6 +71,7 @@ BlockCache::Effect BlockCache::effect_on(Block& b, PhysAddr addr, std::span<cons
 void BlockCache::watch(Block& from, const Block& to) {
     from.watch_first = std::min(from.watch_first, to.machine);
     from.watch_last = std::max(from.watch_last, to.machine + to.bytes - 1);
+    from.watches = true;
     frame_of(from.machine >> 12)->watched = true;
 }
 
@@ -80,7 +81,8 @@ void BlockCache::forget_watchers(const Frame& frame, PhysAddr first, PhysAddr la
     for (Block* b : frame.blocks)
         for (; b; b = b->next_in_frame) {
             if (b->watch_first > last || b->watch_last < first) continue;
-            if (b->watch_first == b->machine && b->watch_last == end_of(*b)) continue;
+            if (!b->watches) continue;
+            b->watches = false;
             b->watch_first = b->machine;
             b->watch_last = end_of(*b);
             if (b->translation) cpu_.translator->dropped(*b);
