@@ -126,8 +126,8 @@ bool Emitter::match_exchange(Value first, Value end) {
     const unsigned guest = put.n >> 3;
     now_ = s.at[1];
     for (Value v = first; v < s.at[1]; ++v) emit(v);
+    before_write(guest);  // first: it may call for the flags, and r11 is the place from here on
     const Address to = sized(checked(rmw.a, 1u << rmw.size, true), rmw.size);
-    before_write(guest);
     if (host_of(guest) >= 0) {
         xchg(to, sized_reg(Reg64(host_of(guest)), rmw.size));
         return true;
@@ -290,9 +290,9 @@ bool Emitter::match_bit_test(Value first, Value end) {
         const unsigned guest = op(value).n >> 3;
         begin_recipe(carry, r);
         const bool home = host_of(guest) < 0;
+        if (change != Code::bit_of) before_write(guest);
         if (home) mov(r11, sized(gpr_home(guest), 3));
         const Reg64 to = home ? r11 : Reg64(host_of(guest));
-        if (change != Code::bit_of) before_write(guest);
         act(sized_reg(to, size), index());
         if (change != Code::bit_of && home) mov(sized(gpr_home(guest), size == 1 ? 1 : 3), to);
         if (change == Code::bit_of && needed_after(carry)) {
