@@ -161,7 +161,7 @@ M=lib/modules/$KV; mkdir -p $R/usr/$M
 for m in xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc xen-blkback; do
     f=$(find $P/$M -name $m.ko); mkdir -p $R/usr/$M/kernel; cp "$f" $R/usr/$M/kernel/; strip --strip-debug $R/usr/$M/kernel/$m.ko 2>/dev/null || true
 done
-DEPMOD=$(command -v depmod || true); if [ -z "$DEPMOD" ]; then DEPMOD=$PWD/work/depmod; ln -sf $PWD/$P/bin/kmod $DEPMOD; fi
+DEPMOD=$(command -v depmod || true); if [ -z "$DEPMOD" ]; then DEPMOD=${R%/*}/depmod; ln -sf "../$P/bin/kmod" "$DEPMOD"; fi
 cp $P/$M/modules.builtin $P/$M/modules.order $R/usr/$M/ 2>/dev/null || true
 $DEPMOD -b $R/usr $KV 2>/dev/null || $DEPMOD -b $R $KV
 rm -f $R/usr/$M/*.bin $R/usr/$M/modules.order

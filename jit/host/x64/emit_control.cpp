@@ -98,9 +98,8 @@ void Emitter::emit_interp(unsigned index) {
     left_ = last;  // the call does not come back from the last one
 }
 
-// An exit to `target`: flags, ticks, event check, and a jump that is patched when the target is
-// known.
-// `at`: the operation that leads there.
+// An exit to `target`, where operation `at` leads: flags, ticks, event check, and a jump that is
+// patched when the target is known.
 void Emitter::emit_exit(u64 target, Value at) {
     flush_x87_note();
     const FlagUse use = flag_use_at_(target);
@@ -113,7 +112,7 @@ void Emitter::emit_exit(u64 target, Value at) {
     if (trial_) count_exit(p);
     const u32 number = point(p);
     if (in_copy_) return_ticks(at);
-    const Jump event = count_ticks((in_copy_ ? insns_before_ : 0) + insn_ + 1);
+    const Jump event = count_ticks(in_copy_ ? ticks_so_far() : insn_ + 1);
     left_ = true;
     if (loop_start_ != kNowhere && target == parts_[0].block->rip) {
         if (way_back_ != kNoValue && !in_copy_)

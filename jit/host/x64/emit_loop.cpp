@@ -19,7 +19,7 @@ using ir::Op;
 using ir::Value;
 
 namespace {
-// x / d, or somewhat less, as (x * kReciprocal(d)) >> 16; x < 2^15.
+// x / d, or somewhat less, as (x * reciprocal(d)) >> 16; x < 2^15.
 constexpr u32 reciprocal(u64 d) { return static_cast<u32>(65536 / d); }
 constexpr u32 kMostTicksAhead = 32767;
 }  // namespace
@@ -91,15 +91,16 @@ void Emitter::emit_copy() {
     jump_to(loop_start_);
 }
 
-Reg64 Emitter::register_or(const Reg64& scratch, unsigned guest) {
-    if (host_of(guest) >= 0) return Reg64(host_of(guest));
-    mov(scratch, sized(gpr_home(guest), 3));
-    return scratch;
-}
-
 u64 Emitter::ticks_of_run() const {
     u64 n = 0;
     for (Value v = 0; v <= way_back_; ++v) n += op(v).code == Code::insn;
+    return n;
+}
+
+// Of the copy's run, which no way on from part to part has counted.
+unsigned Emitter::ticks_so_far() const {
+    unsigned n = insn_ + 1;
+    for (unsigned part = 0; part < part_; ++part) n += parts_[part].block->likely_insn + 1u;
     return n;
 }
 
@@ -233,16 +234,12 @@ RegExp Emitter::checked_ahead(Value a) {
     const LoopGroups::Use& use = loop_.use(a);
     const Op& address = op(a);
     if (use.group < 0) not_native();
-    const auto operand = [&](Value v) {
-        if (loc_[v].kind != Loc::kGpr || (loc_[v].n & 7)) not_native();
-        return register_or(r12, loc_[v].n >> 3);
-    };
     mov(r11, loop_place(static_cast<unsigned>(use.group)));
     const int behind = static_cast<int>(use.behind);
     if (!use.base && !use.index) return r11 + behind;
-    if (!use.index) return with_index(operand(address.a), 0, behind);
-    if (use.base) lea(r11, ptr[r11 + operand(address.a)]);
-    return with_index(operand(address.b), address.n, behind);
+    if (!use.index) return with_index(address_part(address.a, r12), 0, behind);
+    if (use.base) lea(r11, ptr[r11 + address_part(address.a, r12)]);
+    return with_index(address_part(address.b, r12), address.n, behind);
 }
 
 }  // namespace rm::jit::x64

@@ -20,6 +20,12 @@ static_assert(offsetof(TlbEntry, read) == kReadAt && offsetof(TlbEntry, write) =
 constexpr u32 kIndexMask = (memory::kTlbEntries - 1) << 5;
 }  // namespace
 
+// A base or index: whole registers only.
+Reg64 Emitter::address_part(Value v, const Reg64& scratch) {
+    if (loc_[v].kind != Loc::kGpr || (loc_[v].n & 7)) not_native();
+    return register_or(scratch, loc_[v].n >> 3);
+}
+
 // The linear address (without segment base) of an address operation + extra. Uses r12 if the index
 // is not in a register of its own.
 void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
@@ -27,13 +33,6 @@ void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
     const Reg d = sized_reg(to, address.size == 3 ? 3 : 2);
     if (address.size < 2) not_native();
     if (address.c != kNoValue) return load_word_of_bit(to, address);
-    auto part = [&](Value v, const Reg64& home) {
-        const Loc l = loc_[v];
-        if (l.kind != Loc::kGpr || (l.n & 7)) not_native();
-        if (host_of(l.n >> 3) >= 0) return Reg64(host_of(l.n >> 3));
-        mov(home, sized(gpr_home(l.n >> 3), 3));
-        return home;
-    };
     if (address.a == kNoValue && address.b == kNoValue) {
         if (address.size == 3)
             mov(to, disp);
@@ -44,7 +43,7 @@ void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
     if (!fits32(disp) && address.size == 3) not_native();
     const i32 k = static_cast<i32>(disp);
     if (address.b == kNoValue) {
-        const Reg64 a = part(address.a, to);
+        const Reg64 a = address_part(address.a, to);
         if (k == 0 && address.size == 3) {
             if (a.getIdx() != to.getIdx()) mov(to, a);
         } else {
@@ -52,7 +51,7 @@ void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
         }
         return;
     }
-    const Reg64 b = part(address.b, address.a == kNoValue && to.getIdx() >= 11 ? to : r12);
+    const Reg64 b = address_part(address.b, address.a == kNoValue && to.getIdx() >= 11 ? to : r12);
     if (address.a == kNoValue) {
         lea(d, ptr[b * (1 << address.n) + k]);
         return;
@@ -60,11 +59,11 @@ void Emitter::load_address(const Reg64& to, const Op& address, u64 extra) {
     const bool a_home = host_of(loc_[address.a].n >> 3) < 0;
     if (a_home && (to.getIdx() == b.getIdx() || (to.getIdx() != 11 && to.getIdx() != 12))) {
         // The destination is a guest register that may be the index: go through r11.
-        const Reg64 a = part(address.a, r11);
+        const Reg64 a = address_part(address.a, r11);
         lea(d, ptr[a + b * (1 << address.n) + k]);
         return;
     }
-    const Reg64 a = part(address.a, to);
+    const Reg64 a = address_part(address.a, to);
     lea(d, ptr[a + b * (1 << address.n) + k]);
 }
 
@@ -105,17 +104,10 @@ RegExp Emitter::host_address(const Op& address) {
 // r11: where the host has the first access of the group, with operands that are small taken as
 // zero. The access `use` of the same group.
 RegExp Emitter::beside(const Op& address, const PageUse& use) {
-    const auto operand = [&](Value v) {
-        const unsigned guest = loc_[v].n >> 3;
-        if (loc_[v].kind != Loc::kGpr || (loc_[v].n & 7)) not_native();
-        if (host_of(guest) >= 0) return Reg64(host_of(guest));
-        mov(r12, sized(gpr_home(guest), 3));
-        return r12;
-    };
     const int behind = use.role == PageUse::kLater ? use.behind : 0;
-    if (use.small_base) add(r11, operand(address.a));
+    if (use.small_base) add(r11, address_part(address.a, r12));
     if (!use.small_index) return r11 + behind;
-    return with_index(operand(address.b), address.n, behind);
+    return with_index(address_part(address.b, r12), address.n, behind);
 }
 
 // r11 + (index << scale) + behind. r12 is free again behind it.

@@ -218,14 +218,9 @@ bool Emitter::match_compare_exchange_register(Value first, Value end) {
         op(put.b).code != Code::get || ((put.n | op(put.b).n) & 7))
         return false;
     const unsigned to = put.n >> 3, from = op(put.b).n >> 3, size = put.size;
-    auto value = [this](unsigned guest, const Reg64& scratch) {
-        if (host_of(guest) >= 0) return Reg64(host_of(guest));
-        mov(scratch, sized(gpr_home(guest), 3));
-        return scratch;
-    };
     FlagRecipe r;
     begin_recipe(s.at[0], r);
-    const Reg64 old = value(to, r11), source = value(from, r12);
+    const Reg64 old = register_or(r11, to), source = register_or(r12, from);
     if (needed_after(s.at[0])) {
         store_slot(slot_a(), rax);
         store_slot(slot_a() + 1, old);

@@ -88,6 +88,12 @@ bool clears_upper(const Op& op) {
 bool faults(const Op& op) { return traits(op) & kFaults; }
 }  // namespace
 
+Reg64 Emitter::register_or(const Reg64& scratch, unsigned guest) {
+    if (host_of(guest) >= 0) return Reg64(host_of(guest));
+    mov(scratch, sized(gpr_home(guest), 3));
+    return scratch;
+}
+
 bool Emitter::reads_flags(const Op& op) const {
     return (traits(op) & kReadsFlags) && ir::flags_read(ir_, op);
 }
@@ -184,8 +190,6 @@ void Emitter::enter_part(unsigned part) {
     part_ = part;
     block_ = parts_[part].block;
     insn_ = 0;
-    insns_before_ = 0;
-    for (unsigned n = 0; n < part; ++n) insns_before_ += parts_[n].block->likely_insn + 1u;
 }
 
 void Emitter::run(std::span<const Part> parts, FlagUseAt flag_use_at, u64 trial_runs, u32 owner,

@@ -275,9 +275,8 @@ private:
     void emit_run_again();
     void return_ticks(ir::Value at);
     u64 ticks_of_run() const;
+    unsigned ticks_so_far() const;
     Xbyak::RegExp checked_ahead(ir::Value a);
-    // The guest register, loaded into the scratch register if it has none of the host's.
-    Xbyak::Reg64 register_or(const Xbyak::Reg64& scratch, unsigned guest);
     Xbyak::Address loop_place(unsigned group) const {
         return sized(in_frame(Frame::kLoopPlaces + 8 * static_cast<int>(group)), 3);
     }
@@ -339,6 +338,9 @@ private:
         return static_cast<u64>(static_cast<i64>(static_cast<i32>(v))) == v;
     }
     Xbyak::Reg64 scratch_reg(unsigned n) const { return n == 0 ? r11 : r12; }
+    // The guest register, loaded into the scratch register if it has none of the host's.
+    Xbyak::Reg64 register_or(const Xbyak::Reg64& scratch, unsigned guest);
+    Xbyak::Reg64 address_part(ir::Value v, const Xbyak::Reg64& scratch);
     void load_address(const Xbyak::Reg64& to, const ir::Op& address, u64 extra);
     Xbyak::Address segment_base(const ir::Op& address) const {
         return sized(state(&cpu_.seg_base64[address.m]), 3);
@@ -401,7 +403,6 @@ private:
     cpu::Cpu& cpu_;
     std::span<const Part> parts_;
     unsigned part_ = 0;
-    unsigned insns_before_ = 0;    // this part, of the trace
     cpu::Block* block_ = nullptr;  // of this part
     u32 owner_ = Point::kNone;
     static constexpr u32 kNowhere = ~u32{0};

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "cpu/semantics/vec.h"
 #include "jit/host/x64/emitter.h"
+#include "jit/host/x64/vector_form.h"
 
 namespace rm::jit::x64 {
 
@@ -43,12 +43,9 @@ bool LoopGroups::find(const ir::Block& block, Value back) {
         if (!vector && !write && o.code != Code::load) continue;
         const Op& a = block[o.a];
         if (a.size != 3 || a.c != kNoValue || Emitter::has_base(a)) return false;
-        const Sum zero{Sum::kZero, 0, 0};
-        const bool aligned =
-            vector && o.size == 4 && static_cast<cpu::Align>(o.n) != cpu::Align::kAny;
-        accesses_.push_back({o.a, 1u << o.size, aligned ? 15u : 0, write,
-                             a.a == kNoValue ? zero : sums_.of(a.a),
-                             a.b == kNoValue ? zero : sums_.of(a.b)});
+        const unsigned alignment =
+            vector ? alignment_bits(o.size, static_cast<cpu::Align>(o.n)) : 0;
+        accesses_.push_back({o.a, 1u << o.size, alignment, write, sums_.of_address(a)});
     }
     for (const Access& a : accesses_)
         if (!place(block, a)) return false;
@@ -60,30 +57,26 @@ bool LoopGroups::place(const ir::Block& block, const Access& access) {
     // What there is of an operand but a constant: a register as it is when a run begins, or a small
     // number.
     const auto is_zero = [](const Sum& s) { return s.unknown == Sum::kZero; };
-    const int base = access.base.register_at_begin(), index = access.index.register_at_begin();
-    if ((base < 0 && !is_zero(access.base)) || (index < 0 && !is_zero(access.index))) return false;
+    const AddressSum& s = access.sum;
+    const int base = s.base.register_at_begin(), index = s.index.register_at_begin();
+    if ((base < 0 && !is_zero(s.base)) || (index < 0 && !is_zero(s.index))) return false;
     i64 base_moves = 0, index_moves = 0;
     if (!moves(base, base_moves) || !moves(index, index_moves)) return false;
     const i64 stride = base_moves + (index_moves << a.n);
-    const i64 reach =
-        static_cast<i64>(access.base.reach) + (static_cast<i64>(access.index.reach) << a.n);
-    const i64 first = static_cast<i64>(static_cast<u64>(access.base.constant) + a.imm +
-                                       (static_cast<u64>(access.index.constant) << a.n));
-    const i64 end = first + reach + access.bytes;
-    const u8 scale = index < 0 ? 0 : a.n;
+    const i64 first = s.offset, end = first + s.reach + access.bytes;
     if (std::abs(stride) > kMostStride || end - first > kMostSpan) return false;
-    if (access.alignment && (reach || (stride & access.alignment))) return false;
+    if (access.alignment && (s.reach || (stride & access.alignment))) return false;
 
     Use use;
     use.behind = static_cast<i64>(a.imm);
-    use.base = access.base.reach || base_moves;
-    if (!use.base) use.behind += access.base.constant;
-    use.index = access.index.reach || index_moves;
-    if (!use.index) use.behind += static_cast<i64>(static_cast<u64>(access.index.constant) << a.n);
+    use.base = s.base.reach || base_moves;
+    if (!use.base) use.behind += s.base.constant;
+    use.index = s.index.reach || index_moves;
+    if (!use.index) use.behind += static_cast<i64>(static_cast<u64>(s.index.constant) << a.n);
     if (use.behind != static_cast<i32>(use.behind) || first != static_cast<i32>(first))
         return false;
     for (Group& g : groups_) {
-        if (g.base != base || g.index != index || g.scale != scale) continue;
+        if (g.base != base || g.index != index || g.scale != s.scale) continue;
         if (std::max(end, g.end) - std::min(first, g.first) > kMostSpan) continue;
         if (access.alignment && g.alignment &&
             ((first - g.aligned) & static_cast<i64>(access.alignment)))
@@ -102,7 +95,7 @@ bool LoopGroups::place(const ir::Block& block, const Access& access) {
     if (groups_.size() == kMost) return false;
     use.group = static_cast<i8>(groups_.size());
     uses_[access.address] = use;
-    groups_.push_back({static_cast<i8>(base), static_cast<i8>(index), scale, access.write, first,
+    groups_.push_back({static_cast<i8>(base), static_cast<i8>(index), s.scale, access.write, first,
                        end, stride, access.alignment, first});
     return true;
 }

@@ -55,7 +55,7 @@ private:
         ir::Value address;
         u32 bytes, alignment;
         bool write;
-        Sum base, index;
+        AddressSum sum;
     };
     bool place(const ir::Block& block, const Access& access);
     bool find_counter(const ir::Block& block);

@@ -27,22 +27,16 @@ void PageUses::access(const ir::Block& block, Value v, bool write, Grouping grou
     use.bytes = static_cast<u8>(1u << block[v].size);
     use.write = write;
     if (a.size != 3 || a.m == cpu::kFs || a.m == cpu::kGs || a.c != kNoValue) return;
-    const Sum zero{Sum::kZero, 0, 0};
-    const Sum base = a.a == kNoValue ? zero : sums_.of(a.a);
-    const Sum index = a.b == kNoValue ? zero : sums_.of(a.b);
+    const auto [base, index, scale, first, reach] = sums_.of_address(a);
     if (!base.known() || !index.known()) return;
     // `first` and `behind` are of small operands that are zero, and a register holds the whole sum.
     if ((base.reach && base.constant) || (index.reach && index.constant)) return;
-    const u8 scale = index.unknown == Sum::kZero ? 0 : a.n;
-    const i64 reach = static_cast<i64>(base.reach) + (static_cast<i64>(index.reach) << a.n);
     const bool table = reach != 0;
     if (base.unknown == Sum::kZero && index.unknown == Sum::kZero && !table) return;
     const bool frame = a.a != kNoValue && block[a.a].code == Code::get &&
                        block[a.a].n == cpu::kRbp * 8 && static_cast<i64>(a.imm) < 0;
     use.stack = a.b == kNoValue && (sums_.is_stack(base.unknown) || frame);
     if (table && (grouping != kTables || sums_.is_stack(base.unknown))) return;
-    const i64 first = static_cast<i64>(static_cast<u64>(base.constant) + a.imm +
-                                       (static_cast<u64>(index.constant) << a.n));
     const i64 end = first + reach + use.bytes;
     if (end - first > kMaxTable) return;
     use.small_base = base.reach != 0;

@@ -71,6 +71,18 @@ Sum RegisterSums::sum(Value v) const {
     return {};
 }
 
+AddressSum RegisterSums::of_address(const Op& address) const {
+    const Sum zero{Sum::kZero, 0, 0};
+    AddressSum s;
+    s.base = address.a == kNoValue ? zero : sums_[address.a];
+    s.index = address.b == kNoValue ? zero : sums_[address.b];
+    if (s.index.unknown != Sum::kZero) s.scale = address.n;
+    s.offset = static_cast<i64>(static_cast<u64>(s.base.constant) + address.imm +
+                                (static_cast<u64>(s.index.constant) << address.n));
+    s.reach = static_cast<i64>(s.base.reach) + (static_cast<i64>(s.index.reach) << address.n);
+    return s;
+}
+
 void RegisterSums::put(unsigned guest, Sum s) {
     if (!s.known()) s = {++unknowns_, 0, 0};
     if (unknowns_ >= stack_bases_.size()) stack_bases_.resize(unknowns_ + 1);

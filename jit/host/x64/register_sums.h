@@ -29,6 +29,14 @@ struct Sum {
     }
 };
 
+// An address: base + (index << scale), of which `offset` is the constant part and 0..reach that of
+// small operands.
+struct AddressSum {
+    Sum base, index;
+    u8 scale = 0;  // 0 without an unknown index
+    i64 offset = 0, reach = 0;
+};
+
 class RegisterSums {
 public:
     void begin(const ir::Block& block);
@@ -36,6 +44,8 @@ public:
     void step(ir::Value v);
     // Of a value that step() has seen.
     const Sum& of(ir::Value v) const { return sums_[v]; }
+    // Of an address operation, of 64 bits and without a third operand.
+    AddressSum of_address(const ir::Op& address) const;
     // Of a whole register, after the operations so far.
     const Sum& of_register(unsigned guest) const { return registers_[guest]; }
     // Has the stack pointer held the unknown?

@@ -19,6 +19,11 @@ struct VectorSource {
     ir::Value address = ir::kNoValue;  // of memory
 };
 
+// Address bits of a memory operand of 1 << size bytes that must be zero.
+inline unsigned alignment_bits(unsigned size, cpu::Align align) {
+    return size == 4 && align != cpu::Align::kAny ? 15 : 0;
+}
+
 struct VectorForm {
     enum Kind : u8 {
         kOperation,    // xmm dst = op(dst, source)

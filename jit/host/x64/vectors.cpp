@@ -30,7 +30,7 @@ private:
         const VectorSource& s = f_.source;
         switch (s.kind) {
             case VectorSource::kMemory: {
-                const unsigned alignment = s.size == 4 && s.align != cpu::Align::kAny ? 15 : 0;
+                const unsigned alignment = alignment_bits(s.size, s.align);
                 return f(Emitter::sized(e_.checked(s.address, 1u << s.size, store(), alignment),
                                         s.size));
             }
