@@ -99,6 +99,13 @@ Translator::Translator(Cpu& cpu, const Options& options, std::unique_ptr<CodeMem
         [](Cpu* c, u32 recipe) { self(c).resolve(recipe); }};
     thunks_ =
         x64::make_thunks(cpu, callbacks, code_->next(), code_->left(), code_->executable_delta());
+    const u8* end = code_->next() + thunks_.bytes;
+    for (std::size_t n = thunks_.names.size(); n-- > 0;) {
+        const u8* const begin = static_cast<const u8*>(thunks_.names[n].begin);
+        name_for_perf(begin + code_->executable_delta(), static_cast<std::size_t>(end - begin),
+                      thunks_.names[n].name);
+        end = begin;
+    }
     code_->take(thunks_.bytes);
     code_->divide();
     generic_resolver_ = static_cast<const u8*>(thunks_.resolve) + code_->executable_delta();
@@ -262,15 +269,20 @@ Translator::Translation* Translator::owner(u32 number) {
     return n < all.size() && all[n].block ? &all[n] : nullptr;
 }
 
+// code: executable view.
+void Translator::name_for_perf(const void* code, std::size_t bytes, const char* name) {
+    if (!options_.perf_map) return;
+    std::fprintf(options_.perf_map, "%llx %zx %s\n", reinterpret_cast<unsigned long long>(code),
+                 bytes, name);
+    std::fflush(options_.perf_map);
+}
+
 // For -d op, out_asm and for perf.
 void Translator::dump(const Block& block, const Translation& t) {
     const auto rip = static_cast<unsigned long long>(block.rip);
-    if (options_.perf_map) {
-        std::fprintf(options_.perf_map, "%llx %x guest_%s%llx\n",
-                     reinterpret_cast<unsigned long long>(t.code), t.bytes,
-                     block.mode.cpl() == 3 ? "user_" : "", rip);
-        std::fflush(options_.perf_map);
-    }
+    char name[32];
+    std::snprintf(name, sizeof name, "guest_%s%llx", block.mode.cpl() == 3 ? "user_" : "", rip);
+    name_for_perf(t.code, t.bytes, name);
     if (!log::enabled(log::Item::kOp) && !log::enabled(log::Item::kOutAsm)) return;
     if (!log::in_address_ranges(block.rip, block.rip + block.bytes - 1)) return;
     log::write(log::Item::kOp, "block %llx, %u instructions\n", rip, block.count);
@@ -420,6 +432,7 @@ void Translator::resolve(u32 number) {
     if (!bytes) return;
     code_->take(bytes);
     resolvers_[number] = at + code_->executable_delta();
+    name_for_perf(resolvers_[number], bytes, "flags");
     arenas_[code_->arena()].resolvers.push_back(number);
 }
 

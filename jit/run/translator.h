@@ -30,7 +30,7 @@ struct Options {
     // their trial.
     unsigned samples = 16;
     unsigned trial = 1024;
-    std::FILE* perf_map = nullptr;  // gets a line per block, as perf reads /tmp/perf-PID.map
+    std::FILE* perf_map = nullptr;  // gets a line per piece of code, as perf reads /tmp/perf-PID.map
     bool times = false;             // Statistics::seconds is wanted
 };
 
@@ -72,6 +72,7 @@ private:
 
     Translator(cpu::Cpu& cpu, const Options& options, std::unique_ptr<CodeMemory> code);
     Translation* translate(cpu::Block& block);
+    void name_for_perf(const void* code, std::size_t bytes, const char* name);
     void dump(const cpu::Block& block, const Translation& t);
     bool emit(cpu::Block& block, std::size_t& bytes);
     void build_trace(cpu::Block& head);

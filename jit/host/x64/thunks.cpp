@@ -21,52 +21,46 @@ public:
 
     void write(Thunks& t) {
         setDefaultJmpNEAR(true);
+        // Each begins a cache line's quarter, and has a name for perf.
+        const auto begin = [&](const char* name) {
+            align(16);
+            t.names.push_back({name, getCurr()});
+            return t.names.back().begin;
+        };
+        t.load_vectors = begin("load_vectors");
         write_vectors();
-        t.load_vectors = load_vectors_.getAddress();
-        align(16);
-        t.load_x87 = getCurr();
+        t.load_x87 = begin("load_x87");
         write_load_x87(*this, cpu_);
-        align(16);
+        t.retire_x87 = begin("retire_x87");
         L(retire_x87_);
-        t.retire_x87 = getCurr();
         write_retire_x87(*this, cpu_);
+        t.leave = begin("leave");
         write_leave();
-        t.leave = leave_.getAddress();
-        align(16);
-        t.enter = getCurr();
+        t.enter = begin("enter");
         write_enter();
-        align(16);
+        t.touch = begin("touch");
         L(touch_);
-        t.touch = getCurr();
         write_way_on(callbacks_.touch);
-        align(16);
-        t.enter_page = getCurr();
+        t.enter_page = begin("enter_page");
         write_way_on(callbacks_.enter_page);
-        align(16);
-        t.judge = getCurr();
+        t.judge = begin("judge");
         write_way_on(callbacks_.judge);
-        align(16);
-        t.stack = getCurr();
+        t.stack = begin("stack");
         write_stack();
         for (unsigned form = 0; form < Site::kForms; ++form)
             for (const bool write : {false, true}) {
-                align(16);
-                t.sites[form][write] = getCurr();
+                t.sites[form][write] = begin("site");
                 write_site(static_cast<Site::Form>(form), write);
             }
-        align(16);
-        t.find = getCurr();
+        t.find = begin("find");
         write_find();
-        align(16);
-        t.no_target = getCurr();
+        t.no_target = begin("no_target");
         xor_(r11, at(&cpu_.translated.salt));
         mov(r12d, kLeftNoTarget);
         jmp(leave_);
-        align(16);
-        t.interpret = getCurr();
+        t.interpret = begin("interpret");
         write_interpret();
-        align(16);
-        t.resolve = getCurr();
+        t.resolve = begin("resolve");
         write_resolve();
         t.bytes = getSize();
     }
@@ -131,7 +125,6 @@ private:
 
     void write_vectors() {
         Label masked;
-        L(load_vectors_);
         // With an exception unmasked, the interpreter does the arithmetic.
         mov(r12d, at32(&cpu_.fpu.mxcsr));
         not_(r12d);
@@ -158,7 +151,6 @@ private:
         jmp(r12);
     }
     void write_leave() {
-        align(16);
         L(leave_);
         store_registers();
         // rip of an indirect branch's target.
@@ -371,7 +363,7 @@ private:
 
     const cpu::Cpu& cpu_;
     const Callbacks& callbacks_;
-    Label load_vectors_, retire_x87_, leave_, touch_, epilogue_;
+    Label retire_x87_, leave_, touch_, epilogue_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 // writable view; executable(p) gives where to jump.
 #pragma once
 #include <cstddef>
+#include <vector>
 
 #include "base/types.h"
 #include "cpu/cpu.h"
@@ -55,6 +56,12 @@ struct Thunks {
     const void* retire_x87 = nullptr;    // call: and back, if it is live; changes flags only
     std::size_t bytes = 0;
     std::ptrdiff_t executable = 0;  // executable view - writable view
+    // For perf: what begins where, in order.
+    struct Name {
+        const char* name;
+        const void* begin;
+    };
+    std::vector<Name> names;
 };
 
 // Translated code finds a member of its processor at r13 + this. r13 points at what it uses most,
