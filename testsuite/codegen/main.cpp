@@ -36,6 +36,7 @@ constexpr Case kCases[] = {
     {"add rax, [rbx]", "480303"},
     {"add [rbx], rax", "480103"},
     {"add r10, r11", "4D01DA"},
+    {"mov eax, ebx; mov r14d, eax; ror r14d, 11; xor r14d, eax", "89D84189C641C1CE0B4131C6"},
     {"adc rax, rbx", "4811D8"},
     {"cmp rax, rbx; jz", "4839D87402"},
     {"cmp dword [rbx+4], 7; jb", "837B04077202"},

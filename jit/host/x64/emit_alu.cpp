@@ -61,7 +61,9 @@ void Emitter::emit_compare(Value v) {
             },
             without_rex(o.a));
     };
-    if (needed_after(v)) {
+    if (needed_after(v) && test && same_register(o.a, o.b)) {
+        r.result = keep(o.a, o.size, slot_a());
+    } else if (needed_after(v)) {
         r.a = keep(o.a, o.size, slot_a());
         r.b = keep(o.b, o.size, slot_a() + 1);
     }
@@ -103,7 +105,8 @@ void Emitter::operate(Code code, const Operand& to, u32 k, bool step) {
 // Where a op b is computed, with a there already.
 Emitter::Destination Emitter::to_destination(Value v, Value a, Value b) {
     const Op& o = op(v);
-    const Destination d = destination(v, {a, b});
+    // x op x can be made in x.
+    const Destination d = same_register(a, b) ? destination(v, {a}) : destination(v, {a, b});
     if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
     const bool a_there = (loc_[a].kind == Loc::kGpr && d.guest >= 0 && !(loc_[a].n & 7) &&
                           is_gpr(a, static_cast<unsigned>(d.guest))) ||
@@ -119,6 +122,21 @@ Emitter::Destination Emitter::to_destination(Value v, Value a, Value b) {
             move_to(d.reg, a, o.size);
     }
     return d;
+}
+
+// Can the guest register `target`, whose value a is, be changed where it lives in memory? A 32-bit
+// result clears the upper half, so that has to be clear.
+bool Emitter::in_home(int target, Value a, unsigned size) const {
+    if (target < 0 || size < 2) return false;
+    const unsigned guest = static_cast<unsigned>(target);
+    return host_of(guest) < 0 && is_gpr(a, guest) && (size == 3 || ((upper_clear_ >> guest) & 1));
+}
+
+Address Emitter::write_in_home(unsigned guest, unsigned size) {
+    const u16 clear = upper_clear_;
+    before_write(guest);
+    if (size == 2) upper_clear_ = clear;
+    return sized(gpr_home(guest), size);
 }
 
 void Emitter::emit_binary(Value v) {
@@ -171,8 +189,7 @@ void Emitter::emit_binary(Value v) {
         !is_gpr(a, static_cast<unsigned>(target)) && commutes(o.code))
         std::swap(a, b);
     // x op x: nothing of it can be got back from the result.
-    const bool same =
-        loc_[a].kind == Loc::kGpr && loc_[b].kind == Loc::kGpr && loc_[a].n == loc_[b].n;
+    const bool same = same_register(a, b);
     // Where operands and result of ADC and SBB are not all to be found later, the flags are stored
     // at once.
     const bool eager =
@@ -199,19 +216,16 @@ void Emitter::emit_binary(Value v) {
             r.a = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
         }
     }
-    // A whole register that lives in memory: there.
-    const bool home = o.size == 3 && target >= 0 && host_of(static_cast<unsigned>(target)) < 0 &&
-                      is_gpr(a, static_cast<unsigned>(target));
+    const bool home = in_home(target, a, o.size);
     const bool step = flags && !(o.writes & cpu::kCcCf);  // INC and DEC keep CF
     Destination d{r12};
     if (home) {
-        before_write(static_cast<unsigned>(target));
-        const Address to = sized(gpr_home(static_cast<unsigned>(target)), 3);
+        const Address to = write_in_home(static_cast<unsigned>(target), o.size);
         const Loc l = loc_[b];
-        if (l.kind == Loc::kConstant && fits32(l.imm))
+        if (l.kind == Loc::kConstant && (o.size == 2 || fits32(l.imm)))
             operate(o.code, to, static_cast<u32>(l.imm), step);
         else
-            operate(o.code, to, in_register(b, 3));
+            operate(o.code, to, sized_reg(in_register(b, o.size), o.size));
         loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
     } else {
         d = to_destination(v, a, b);
@@ -296,6 +310,13 @@ void Emitter::emit_unary(Value v) {
         });
         finish(v, d);
         set_recipe(r, v, o.code == Code::popcnt ? cpu::kCcAll : cpu::kCcZf | cpu::kCcCf);
+        return;
+    }
+    Value put = kNoValue;
+    const int target = put_target(v, put);
+    if (o.code == Code::not_ && in_home(target, o.a, o.size)) {
+        not_(write_in_home(static_cast<unsigned>(target), o.size));
+        loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
         return;
     }
     const Destination d = destination(v, {o.a});

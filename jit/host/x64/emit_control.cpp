@@ -95,6 +95,7 @@ void Emitter::emit_interp(unsigned index) {
     flags_ = {Flags::kMemory, {}, false, {}, 0};
     clobber_flags();
     vectors_ready_ = false;
+    upper_clear_ = 0;
     left_ = last;  // the call does not come back from the last one
 }
 

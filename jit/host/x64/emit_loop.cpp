@@ -180,6 +180,7 @@ void Emitter::emit_look_ahead() {
 
 void Emitter::emit_runs() {
     in_copy_ = true;
+    upper_clear_ = 0;
     copy_start_ = position();
     loc_.assign(ir_.ops.size(), {});
     flags_ = {};

@@ -161,9 +161,6 @@ bool Emitter::match_exchange_add(Value first, Value end) {
     before_write(put.n >> 3);
     if (rmw.n) lock();
     xadd(sized(place_, rmw.size), sized_reg(Reg64(reg), rmw.size));
-    if (put.size == 2) {
-        // XADD writes the whole 32-bit register: upper half zero, as the guest's would be.
-    }
     if (needed_after(s.at[2])) r.a = {Source::kRegister, put.n, 0};
     set_recipe(r, s.at[2], cpu::kCcAll);
     return true;
@@ -227,6 +224,7 @@ bool Emitter::match_compare_exchange_register(Value first, Value end) {
         r.a = {Source::kSlot, static_cast<u8>(slot_a()), 0};
         r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
     }
+    upper_clear_ &= static_cast<u16>(~(1u << to));
     cmp(sized_reg(rax, size), sized_reg(old, size));
     const Jump other = skip_if(kNotEqual);
     if (host_of(to) >= 0) {

@@ -46,31 +46,33 @@ void Emitter::emit_shift(Value v) {
             r.b = {Source::kSlot, static_cast<u8>(slot_a() + 1), 0};
         }
     }
-    // The count is in rcx, which a shift of rcx by itself only reads first.
-    const Destination d = destination(v, {o.a});
-    if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
-    const bool there =
-        (d.guest >= 0 && is_gpr(o.a, static_cast<unsigned>(d.guest)) && !(loc_[o.a].n & 7)) ||
-        (loc_[o.a].kind == Loc::kScratch && loc_[o.a].n == d.scratch);
-    if (!there) {
-        if (d.guest == cpu::kRcx && !constant) not_native();
-        move_to(d.reg, o.a, o.size);
-    }
-    const Reg x = sized_reg(d.reg, o.size);
-    auto shift = [&](const auto& n) {
+    auto shift = [&](const Operand& x) {
+        const int n = static_cast<int>(count);
         switch (o.code) {
-            case Code::shl: shl(x, n); break;
-            case Code::shr: shr(x, n); break;
-            case Code::sar: sar(x, n); break;
-            case Code::rol: rol(x, n); break;
-            default: ror(x, n); break;
+            case Code::shl: constant ? shl(x, n) : shl(x, cl); break;
+            case Code::shr: constant ? shr(x, n) : shr(x, cl); break;
+            case Code::sar: constant ? sar(x, n) : sar(x, cl); break;
+            case Code::rol: constant ? rol(x, n) : rol(x, cl); break;
+            default: constant ? ror(x, n) : ror(x, cl); break;
         }
     };
-    if (constant)
-        shift(static_cast<int>(count));
-    else
-        shift(cl);
-    finish(v, d);
+    if (in_home(target, o.a, o.size)) {
+        shift(write_in_home(static_cast<unsigned>(target), o.size));
+        loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
+    } else {
+        // The count is in rcx, which a shift of rcx by itself only reads first.
+        const Destination d = destination(v, {o.a});
+        if (d.guest >= 0) before_write(static_cast<unsigned>(d.guest));
+        const bool there =
+            (d.guest >= 0 && is_gpr(o.a, static_cast<unsigned>(d.guest)) && !(loc_[o.a].n & 7)) ||
+            (loc_[o.a].kind == Loc::kScratch && loc_[o.a].n == d.scratch);
+        if (!there) {
+            if (d.guest == cpu::kRcx && !constant) not_native();
+            move_to(d.reg, o.a, o.size);
+        }
+        shift(sized_reg(d.reg, o.size));
+        finish(v, d);
+    }
     if (!flags) return clobber_flags();
     // Undefined or conditional flags are alu.h's business.
     Cc exact = 0;

@@ -180,6 +180,7 @@ void Emitter::start_block(std::span<const Part> parts, FlagUseAt flag_use_at, u3
     targets_.clear();
     resolves_.clear();
     left_ = target_ready_ = vectors_ready_ = x87_ready_ = false;
+    upper_clear_ = 0;
     x87_note_ = {};
     for (Value& s : scratch_) s = kNoValue;
     for (Value& s : spilled_) s = kNoValue;
@@ -253,6 +254,7 @@ void Emitter::emit_loop_start() {
     vectors_at_start_ = vectors_ready_;
     x87_at_start_ = x87_ready_;
     loop_start_ = position();
+    upper_clear_ = 0;
 }
 
 void Emitter::emit_instruction(Value first, Value end) {
@@ -331,7 +333,10 @@ void Emitter::emit(Value v) {
         case Code::condition: loc_[v] = {Loc::kCondition, o.n, 0}; break;
         case Code::interp: emit_interp(static_cast<unsigned>(o.imm)); break;
         case Code::x87: emit_x87(v); break;
-        case Code::put: emit_put(v); break;
+        case Code::put:
+            emit_put(v);
+            if (o.size == 2) upper_clear_ |= static_cast<u16>(1u << (o.n >> 3));
+            break;
         case Code::put_if: emit_put_if(v); break;
         case Code::set_direction:
             clobber_flags();
@@ -761,6 +766,12 @@ void Emitter::emit_put(Value v) {
         before_write(guest);
         const u64 c = o.size == 2 ? l.imm & 0xFFFFFFFF : extended(l.imm, o.size);
         mov(sized(gpr_home(guest), o.size < 2 ? o.size : 3), c);
+        return;
+    }
+    if (o.size == 2 && l.kind == Loc::kGpr && !(l.n & 7) && host_of(l.n >> 3) >= 0 &&
+        ((upper_clear_ >> (l.n >> 3)) & 1)) {
+        before_write(guest);
+        mov(sized(gpr_home(guest), 3), Reg64(host_of(l.n >> 3)));
         return;
     }
     const bool extended =

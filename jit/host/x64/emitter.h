@@ -308,6 +308,12 @@ private:
     int put_target(ir::Value v, ir::Value& put) const;
     int high_target(ir::Value v) const;
     Destination destination(ir::Value v, std::initializer_list<ir::Value> operands);
+    bool same_register(ir::Value a, ir::Value b) const {
+        return loc_[a].kind == Loc::kGpr && loc_[b].kind == Loc::kGpr && loc_[a].n == loc_[b].n;
+    }
+    bool in_home(int target, ir::Value a, unsigned size) const;
+    // Where to change it; called once in_home() says so.
+    Xbyak::Address write_in_home(unsigned guest, unsigned size);
     Destination to_destination(ir::Value v, ir::Value a, ir::Value b);
     void finish(ir::Value v, const Destination& d);
     unsigned take_scratch(ir::Value user, int keep = -1);
@@ -445,6 +451,7 @@ private:
     std::vector<ColdAccess> accesses_;
     std::vector<ColdTarget> targets_;
     std::vector<ColdResolve> resolves_;
+    u16 upper_clear_ = 0;  // guest registers whose bits 63:32 are zero here
     bool left_ = false;
     bool target_ready_ = false;  // r11 = key, r12 = table offset of the checked target
     bool vectors_ready_ = false;

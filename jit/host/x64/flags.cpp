@@ -83,6 +83,7 @@ u32 Emitter::recipe_number(const Flags& f) {
 }
 
 void Emitter::before_write(unsigned guest) {
+    upper_clear_ &= static_cast<u16>(~(1u << guest));
     if (flags_.kind != Flags::kRecipe) return;
     auto save = [&](Source& s, unsigned slot) {
         if (s.kind != Source::kRegister || (s.number >> 3) != guest) return;
