@@ -5,9 +5,8 @@
 namespace rm::platform {
 
 ByteBuffer& ByteBuffer::append(const void* data, size_t n) {
-    const size_t at = bytes_.size();
-    bytes_.resize(at + n);
-    if (n) std::memcpy(bytes_.data() + at, data, n);
+    const u8* const first = static_cast<const u8*>(data);
+    bytes_.insert(bytes_.end(), first, first + n);
     return *this;
 }
 
