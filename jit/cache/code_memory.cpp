@@ -1,11 +1,29 @@
 #include "jit/cache/code_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 namespace rm::jit {
+
+namespace {
+
+// Both views of a file in memory instead, for where mremap(2) cannot make the second one, as under
+// valgrind.
+void* by_file(void* writable, void* executable, std::size_t bytes) {
+    const int fd = ::memfd_create("code", MFD_CLOEXEC);
+    if (fd < 0) return MAP_FAILED;
+    void* view = MAP_FAILED;
+    if (::ftruncate(fd, static_cast<off_t>(bytes)) == 0 &&
+        ::mmap(writable, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == writable)
+        view = ::mmap(executable, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
+    ::close(fd);
+    return view;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<CodeMemory>> CodeMemory::create(std::size_t bytes) {
     bytes = (bytes + 4095) & ~std::size_t{4095};
@@ -24,10 +42,12 @@ Result<std::unique_ptr<CodeMemory>> CodeMemory::create(std::size_t bytes) {
         code->data_ = code->executable_ + bytes;
     }
     // A second view of a shared mapping: mremap(2), old_size = 0.
-    void* const x = w == MAP_FAILED || room == MAP_FAILED
-                        ? MAP_FAILED
-                        : ::mremap(w, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, room);
-    if (x == MAP_FAILED || ::mprotect(x, bytes, PROT_READ | PROT_EXEC) != 0)
+    void* x = w == MAP_FAILED || room == MAP_FAILED
+                  ? MAP_FAILED
+                  : ::mremap(w, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+    if (x != MAP_FAILED && ::mprotect(x, bytes, PROT_READ | PROT_EXEC) != 0) x = MAP_FAILED;
+    if (x == MAP_FAILED && w != MAP_FAILED && room != MAP_FAILED) x = by_file(w, room, bytes);
+    if (x == MAP_FAILED)
         return fail(
             "code memory of %zu MiB cannot be mapped: %s; try a smaller -accel jit,tb-size= or "
             "-accel interp",

@@ -71,6 +71,7 @@ Sizes sizes_of(const Op& op) {
         case Code::flags_image: return {3, 3};
         case Code::load_vec:
         case Code::store_vec: return {0, 4};
+        case Code::x87: return {1, 6};
         case Code::bsf:
         case Code::bsr:
         case Code::popcnt:

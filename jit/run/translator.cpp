@@ -456,8 +456,8 @@ bool Translator::store_beside_code(u64 va, const Point& p, const Block& b) {
     const MachineLock::Hold hold(cpu_.threads);
     u8* const host = cpu_.mmu.place_beside_code(va, p.size, machine);
     if (!host) return false;
-    const u64 value = value_of(cpu_, p.access);
-    const u8* stored = reinterpret_cast<const u8*>(&value);
+    const u64 value[2] = {value_of(cpu_, p.access)};  // room for the widest copy_access() knows
+    const u8* const stored = reinterpret_cast<const u8*>(value);
     ++statistics_.stores_beside_code;
     if (!std::memcmp(host, stored, p.size)) return true;
     if (!cpu_.memory.line_has_code(machine, p.size)) {

@@ -23,6 +23,7 @@ Step build_x87(ir::Builder& e, const Insn& i) {
     if (i.kind(0) == OperandKind::kMem || i.kind(1) == OperandKind::kMem)
         address = kWrites ? e.written_address_of(i) : e.address_of(i);
     e.append({.code = Code::x87,
+              .size = address == ir::kNoValue ? u8{3} : i.mem_size_log2,
               .n = Condition,
               .m = static_cast<u8>(Form),
               .writes = Form == X87Form::kCompareFlags ? cpu::kCcAll : cpu::Cc{0},

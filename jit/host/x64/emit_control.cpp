@@ -138,7 +138,6 @@ void Emitter::count_exit(Point& p) {
 
 // On to the next part. Flags and what is known of them stay.
 void Emitter::emit_way_on(Value v) {
-    flush_x87_note();
     if (in_copy_) return;
     const Address ticks = sized(in_frame(Frame::kTicksLeft), 3);
     if (needed_after(v)) {
@@ -215,7 +214,7 @@ void Emitter::emit_jump_if(Value v) {
 
 // The taken side is laid out later, with the flags as they are here.
 void Emitter::jump_later(Jump taken, u64 target, Value at) {
-    taken_.push_back({taken, target, part_, insn_, at, flags_, host_flags_});
+    taken_.push_back({taken, target, part_, insn_, at, flags_, host_flags_, x87_note_});
 }
 
 void Emitter::emit_taken_side(const TakenSide& t) {
@@ -225,7 +224,7 @@ void Emitter::emit_taken_side(const TakenSide& t) {
     flags_ = t.flags;
     host_flags_ = t.host_flags;
     scratch_[0] = scratch_[1] = kNoValue;
-    x87_note_ = {};
+    x87_note_ = t.note;
     emit_exit(t.target, t.at);
 }
 

@@ -163,6 +163,7 @@ private:
         ir::Value at;  // the jump
         Flags flags;
         cpu::Cc host_flags;
+        X87Note note;
     };
     // Out by a point; salted: r11 is the key of an indirect target and becomes its address.
     struct ColdLeave {

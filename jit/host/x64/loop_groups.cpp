@@ -5,6 +5,7 @@
 
 #include "jit/host/x64/emitter.h"
 #include "jit/host/x64/vector_form.h"
+#include "jit/host/x64/x87.h"
 
 namespace rm::jit::x64 {
 
@@ -40,12 +41,14 @@ bool LoopGroups::find(const ir::Block& block, Value back) {
         const bool vector = o.code == Code::load_vec || o.code == Code::store_vec;
         const bool write =
             o.code == Code::store || o.code == Code::store_vec || o.code == Code::rmw;
-        if (!vector && !write && o.code != Code::load) continue;
+        const bool x87 = o.code == Code::x87 && o.a != kNoValue;
+        if (!vector && !write && !x87 && o.code != Code::load) continue;
         const Op& a = block[o.a];
         if (a.size != 3 || a.c != kNoValue || Emitter::has_base(a)) return false;
         const unsigned alignment =
             vector ? alignment_bits(o.size, static_cast<cpu::Align>(o.n)) : 0;
-        accesses_.push_back({o.a, 1u << o.size, alignment, write, sums_.of_address(a)});
+        const unsigned bytes = x87 ? x87_bytes(o.size) : 1u << o.size;
+        accesses_.push_back({o.a, bytes, alignment, write || x87_writes(o), sums_.of_address(a)});
     }
     for (const Access& a : accesses_)
         if (!place(block, a)) return false;

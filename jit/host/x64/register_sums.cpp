@@ -104,7 +104,9 @@ void RegisterSums::step(Value v) {
             break;
         }
         case Code::put_if: put(o.n >> 3, {}); break;
-        case Code::x87: put(cpu::kRax, {}); break;  // FNSTSW AX
+        case Code::x87:  // FNSTSW AX
+            if (static_cast<ir::X87Form>(o.m) == ir::X87Form::kControl) put(cpu::kRax, {});
+            break;
         case Code::interp: forget_registers(); break;
         default: break;
     }

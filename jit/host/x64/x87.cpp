@@ -259,10 +259,8 @@ void Emitter::emit_x87(Value v) {
         if ((i.imm & 0x7FF) == 0x7E0) before_write(cpu::kRax);  // FNSTSW AX
         encode_x87(i, nullptr);
     } else {
-        if (i.mem_size_log2 > 5) not_native();
-        const bool write = form == X87Form::kStore || form == X87Form::kStoreControl;
-        const unsigned bytes = i.mem_size_log2 == 5 ? 10 : 1u << i.mem_size_log2;
-        const RegExp place = checked(o.a, bytes, write);
+        if (o.size > 5) not_native();
+        const RegExp place = checked(o.a, x87_bytes(o.size), x87_writes(o));
         if (form == X87Form::kLoadControl) {
             movzx(r12d, word[place]);
             not_(r12d);

@@ -5,6 +5,7 @@
 #include <xbyak/xbyak.h>
 
 #include "cpu/cpu.h"
+#include "jit/ir/ir.h"
 
 namespace rm::jit::x64 {
 
@@ -12,6 +13,14 @@ namespace rm::jit::x64 {
 // unmasked or pending, or IGNNE# is asserted, nothing was loaded; changes r12 and flags only.
 // Retire: does nothing if the unit is not live; changes flags only; leaves the host's unit as
 // FNINIT does.
+// Of a memory operand, whose size is as Insn::mem_size_log2 (5: the 80-bit formats).
+constexpr unsigned x87_bytes(unsigned size) { return size == 5 ? 10 : 1u << size; }
+inline bool x87_writes(const ir::Op& op) {
+    const auto form = static_cast<ir::X87Form>(op.m);
+    return op.code == ir::Code::x87 && op.a != ir::kNoValue &&
+           (form == ir::X87Form::kStore || form == ir::X87Form::kStoreControl);
+}
+
 void write_load_x87(Xbyak::CodeGenerator& c, const cpu::Cpu& cpu);
 void write_retire_x87(Xbyak::CodeGenerator& c, const cpu::Cpu& cpu);
 

@@ -59,6 +59,18 @@ const Loop kLoops[] = {
     // jnz l; hlt
     {"carry", {0x48, 0x8B, 0x06, 0x48, 0x13, 0x07, 0x48, 0x89, 0x07, 0x48, 0x8D, 0x76,
                0x08, 0x48, 0x8D, 0x7F, 0x08, 0x48, 0xFF, 0xC9, 0x75, 0xEA, 0xF4}},
+    // l: fild dword [rsi]; fiadd dword [rbx]; fistp qword [rdi]; add rsi,4; add rdi,8; sub rcx,1;
+    // jnz l; hlt
+    {"x87", {0xDB, 0x06, 0xDA, 0x03, 0xDF, 0x3F, 0x48, 0x83, 0xC6, 0x04, 0x48,
+             0x83, 0xC7, 0x08, 0x48, 0x83, 0xE9, 0x01, 0x75, 0xEC, 0xF4}},
+    // l: fild qword [rsi+rax*8]; fstp tbyte [rdi]; add rdi,10; add rax,1; cmp rax,rcx; jne l; hlt
+    {"x87 by rax",
+     {0xDF, 0x2C, 0xC6, 0xDB, 0x3F, 0x48, 0x83, 0xC7, 0x0A, 0x48, 0x83, 0xC0, 0x01, 0x48, 0x39,
+      0xC8, 0x75, 0xEE, 0xF4}},
+    // l: fld qword [rsi]; fcomip st0,st1; jp n; n: fld1; fstp dword [rdi]; add rsi,8; dec rcx; jnz
+    // l; hlt
+    {"x87 compare", {0xDD, 0x06, 0xDF, 0xF1, 0x7A, 0x00, 0xD9, 0xE8, 0xD9, 0x1F,
+                     0x48, 0x83, 0xC6, 0x08, 0x48, 0xFF, 0xC9, 0x75, 0xED, 0xF4}},
     // o: xor eax,eax; l: add rdx,[rsi+rax*8]; inc rax; cmp rax,200; jne l; add rsi,8; dec rcx; jnz
     // o; hlt
     {"nested", {0x31, 0xC0, 0x48, 0x03, 0x14, 0xC6, 0x48, 0xFF, 0xC0, 0x48, 0x3D, 0xC8, 0x00, 0x00,
@@ -112,6 +124,9 @@ struct Case : Machine {
         r[8] = 3 * runs, r[9] = from + (runs & ~u64{3}) * 6;
         r[10] = from, r[11] = 0, r[12] = kData + 0x12E00 + offset;
         r[14] = to, r[15] = 1;
+        cpu.fpu.fcw = 0x37F;
+        cpu.fpu.fsw = 0;
+        cpu.fpu.ftw = 0xFFFF;
         cpu.activity = Activity::kActive;
         cpu.rip = kCodeAt;
     }
@@ -132,6 +147,12 @@ unsigned compare(Case& a, Case& b, u64 slice) {
     }
     CHECK(a.cpu.rflags() == b.cpu.rflags());
     CHECK(!std::memcmp(a.cpu.fpu.xmm, b.cpu.fpu.xmm, sizeof a.cpu.fpu.xmm));
+    CHECK(!std::memcmp(a.cpu.fpu.st, b.cpu.fpu.st, sizeof a.cpu.fpu.st));
+    CHECK(a.cpu.fpu.fsw == b.cpu.fpu.fsw);
+    CHECK(a.cpu.fpu.ftw == b.cpu.fpu.ftw);
+    CHECK(a.cpu.fpu.fip == b.cpu.fpu.fip);
+    CHECK(a.cpu.fpu.fdp == b.cpu.fpu.fdp);
+    CHECK(a.cpu.fpu.fop == b.cpu.fpu.fop);
     CHECK(!std::memcmp(a.ram->host(), b.ram->host(), a.ram->size()));  // A and D bits, too
     return steps;
 }
