@@ -79,8 +79,8 @@ void Mmu::remember_code(LinearAddr va) {
 bool Mmu::use_as_stack(LinearAddr va) {
     const LinearAddr page = va & kPageMask;
     const TlbEntry& e = data_[(va >> 12) & (kTlbEntries - 1)];
-    if (e.write != page || page == 0 || page == kPageMask) return false;
-    stack_ = {page - 1, page, page + kPageSize - 1, e.addend};
+    if (e.write != page) return false;
+    stack_ = {0, page, e.addend};
     return true;
 }
 

@@ -30,18 +30,16 @@ struct TlbEntry {
 static_assert(sizeof(TlbEntry) * kTlbEntries == kTlbHeldAt);
 
 // The page of the last accesses by the stack pointer, for translated code: plain memory that the
-// current data class may write at va + addend. An access hits if its first byte is > before and its
-// last one <= last; one of 1, 2, 4 or 8 bytes if its address without the offset of an aligned one
-// in a page equals `page`. Neither page 0 nor the last one of the address space is ever held, so
-// that nothing hits by wrapping round.
+// current data class may write at va + addend. An access of n bytes hits if (va | none) - page,
+// unsigned, is at most 4096 - n; one of 1, 2, 4 or 8 bytes if its address without the offset of an
+// aligned one in a page equals `page`.
 struct StackPage {
     static constexpr u64 kNone = kTlbNoTag;
-    u64 before = ~u64{0};  // page - 1
+    u64 none = ~u64{0};  // 0 while there is a page
     u64 page = kNone;
-    u64 last = 0;    // page + 4095
     u64 addend = 0;  // stays when the page goes: a block that has checked it may still use it
     void forget() {
-        before = ~u64{0};
+        none = ~u64{0};
         page = kNone;
     }
 };

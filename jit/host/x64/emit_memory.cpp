@@ -176,21 +176,21 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
                          (!site.at && !use.stack && alone && alignment && alignment == bytes - 1);
     const bool for_write = write || use.ahead;
     const u32 retry = position();
-    Missed missed;
+    Jump missed;
     RegExp host;
     if (site.form == Site::kFixed) {
-        missed.page = check_site(site, bytes);
+        missed = check_site(site, bytes);
         host = RegExp(r11);
     } else if (address.a == kNoValue && address.b == kNoValue && address.c == kNoValue &&
                address.size == 3 && !has_base(address)) {
-        host = check_constant(address.imm, bytes, write, alignment, missed.page);
+        host = check_constant(address.imm, bytes, write, alignment, missed);
     } else if (address.c != kNoValue) {
         // Too long to compute twice.
         const auto computed = sized(state(&cpu_.translated.spill[3]), 3);
         load_address(r11, address, 0);
         if (has_base(address)) add(r11, segment_base(address));
         mov(computed, r11);
-        missed.page = check_page(bytes, write, false);
+        missed = check_page(bytes, write, false);
         add(r11, computed);
         host = RegExp(r11);
     } else {
@@ -205,11 +205,11 @@ RegExp Emitter::checked(Value a, unsigned bytes, bool write, unsigned alignment,
             interpret_if(kNotEqual);
         }
         if (site.at)
-            missed.page = check_site(site, bytes);
+            missed = check_site(site, bytes);
         else if (use.stack)
             missed = check_stack(use.span, aligned);
         else
-            missed.page = check_page(use.span, for_write, aligned);
+            missed = check_page(use.span, for_write, aligned);
         if (use.role == PageUse::kFirst && use.slot != PageUse::kStackSlot) {
             slot_sites_[use.slot] = site;
             slot_hosts_[use.slot] = !whole || linear.b != kNoValue ||
@@ -251,19 +251,18 @@ Emitter::Jump Emitter::check_page(unsigned span, bool write, bool aligned) {
 }
 
 // The same against the stack page, whose addend does not depend on the address.
-Emitter::Missed Emitter::check_stack(unsigned span, bool aligned) {
+Emitter::Jump Emitter::check_stack(unsigned span, bool aligned) {
     const memory::StackPage& stack = *cpu_.mmu.stack_page();
-    Missed missed;
+    Jump missed;
     if (aligned) {
         and_(r11, static_cast<u32>(-4096) | (span - 1));
         cmp(r11, sized(state(&stack.page), 3));
-        missed.page = jump_if(kNotEqual);
+        missed = jump_if(kNotEqual);
     } else {
-        cmp(r11, sized(state(&stack.before), 3));
-        missed.page = jump_if(kBelowOrEqual);
-        lea(r12, ptr[r11 + static_cast<int>(span - 1)]);
-        cmp(r12, sized(state(&stack.last), 3));
-        missed.last = jump_if(kAbove);
+        or_(r11, sized(state(&stack.none), 3));
+        sub(r11, sized(state(&stack.page), 3));
+        cmp(r11, 4096 - span);
+        missed = jump_if(kAbove);
     }
     mov(r11, sized(state(&stack.addend), 3));
     return missed;
@@ -291,8 +290,7 @@ RegExp Emitter::check_constant(u64 va, unsigned bytes, bool write, unsigned alig
 }
 
 void Emitter::emit_cold_access(const ColdAccess& c) {
-    land(c.from.page);
-    land(c.from.last);
+    land(c.from);
     if (c.site.at) return emit_cold_site(c);
     if (c.stack_span && c.note == X87Note{}) {
         Jump misaligned;
@@ -300,10 +298,14 @@ void Emitter::emit_cold_access(const ColdAccess& c) {
             test(r11d, c.stack_span - 1u);
             misaligned = skip_if(kNotEqual);
         }
-        if (c.aligned)  // r11: without the offset
+        if (c.aligned) {  // r11: without the offset
             mov(r12, r11);
-        else
+        } else {
+            const Point::Access& a = context_.points[c.number].access;
+            mov(r11, a.displacement);
+            add(r11, register_or(r12, a.base));
             lea(r12, ptr[r11 + static_cast<int>(c.stack_span - 1)]);
+        }
         push(c.number);
         call_thunk(context_.thunks.stack);
         jump_to(c.retry);

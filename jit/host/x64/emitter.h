@@ -188,16 +188,12 @@ private:
         u32 number;
         u32 retry;
     };
-    // The jumps of a check that an access has not passed.
-    struct Missed {
-        Jump page, last;
-    };
     // A TLB miss. The registers of the address still hold what they held.
     struct ColdAccess {
-        Missed from;
+        Jump from;
         u32 number;
         u32 retry;
-        u16 stack_span;  // of a check against the stack page; r11: its address, as compared
+        u16 stack_span;  // of a check against the stack page
         bool aligned;    // it is for an aligned access only
         Site site;
         X87Note note;
@@ -353,7 +349,7 @@ private:
         return sized(state(&cpu_.seg_base64[address.m]), 3);
     }
     Jump check_page(unsigned span, bool write, bool aligned);
-    Missed check_stack(unsigned span, bool aligned);
+    Jump check_stack(unsigned span, bool aligned);
     Xbyak::RegExp check_constant(u64 va, unsigned bytes, bool write, unsigned alignment,
                                  Jump& missed);
     Xbyak::RegExp host_address(const ir::Op& address);

@@ -268,6 +268,7 @@ void Emitter::emit_x87(Value v) {
             interpret_if(kNotEqual);
         } else if (form != X87Form::kStoreControl) {
             load_address_again(op(o.a));
+            clobber_flags();
             mov(sized(state(&cpu_.fpu.fdp), 3), r12);
             x87_note_.segment = op(o.a).m;
         }

@@ -1,12 +1,37 @@
 // Accesses of translated code that its TLB must not take for good ones.
 #include <doctest/doctest.h>
 
+#include <cstring>
+
 #include "jit/run/translator.h"
 #include "testsuite/unit/cpu/machine.h"
 
 using namespace rm;
 using namespace rm::cpu;
 using namespace rm::cpu::test;
+
+TEST_CASE("a push across the end of the address space misses the stack page") {
+    for (u64 rsp = 0; rsp < 8; ++rsp) {
+        CAPTURE(rsp);
+        Machine m, plain;
+        for (Machine* each : {&m, &plain}) {
+            each->long64();
+            each->code({0x66, 0x58, 0x53, 0xEB, 0xFB});  // POP AX; PUSH RBX; JMP
+        }
+        auto translator = jit::Translator::create(m.cpu, {.code_bytes = 1 << 20, .hot = 1});
+        REQUIRE(translator.has_value());
+        for (Machine* each : {&m, &plain}) {
+            each->cpu.gpr[kRsp] = 0x5800;
+            (void)each->run(99);
+            CHECK(each->cpu.rip == kCodeAt);
+            each->cpu.gpr[kRsp] = rsp;
+            (void)each->run(99);
+        }
+        CHECK(m.cpu.rip == plain.cpu.rip);
+        CHECK(m.cpu.gpr[kRsp] == plain.cpu.gpr[kRsp]);
+        CHECK(!std::memcmp(m.ram->host(), plain.ram->host(), plain.ram->size()));
+    }
+}
 
 TEST_CASE("a misaligned access to a page that no TLB entry is for faults") {
     for (const unsigned sites : {0u, 1u})
