@@ -27,8 +27,8 @@ enum class X87Form : u8 {
     kCompareFlags,  // FCOMI and kin
     kMove,          // FCMOVcc
     kWait,          // nothing at all while no exception is pending
-    kControl,       // FNCLEX, FNSTSW AX
-    kStoreControl,  // FNSTCW, FNSTSW m16
+    kControl,       // FNCLEX
+    kStoreControl,  // FNSTCW, FNSTSW; without a memory operand to AX
     kLoadControl    // FLDCW
 };
 enum class Kind : u8 { N, V, A, P, B, X, F };  // of operands and results, as in ops.def

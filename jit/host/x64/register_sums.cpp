@@ -105,7 +105,8 @@ void RegisterSums::step(Value v) {
         }
         case Code::put_if: put(o.n >> 3, {}); break;
         case Code::x87:  // FNSTSW AX
-            if (static_cast<ir::X87Form>(o.m) == ir::X87Form::kControl) put(cpu::kRax, {});
+            if (static_cast<ir::X87Form>(o.m) == ir::X87Form::kStoreControl && o.a == ir::kNoValue)
+                put(cpu::kRax, {});
             break;
         case Code::interp: forget_registers(); break;
         default: break;
