@@ -42,11 +42,12 @@ Result<std::unique_ptr<CodeMemory>> CodeMemory::create(std::size_t bytes) {
         code->data_ = code->executable_ + bytes;
     }
     // A second view of a shared mapping: mremap(2), old_size = 0.
-    void* x = w == MAP_FAILED || room == MAP_FAILED
-                  ? MAP_FAILED
-                  : ::mremap(w, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, room);
-    if (x != MAP_FAILED && ::mprotect(x, bytes, PROT_READ | PROT_EXEC) != 0) x = MAP_FAILED;
-    if (x == MAP_FAILED && w != MAP_FAILED && room != MAP_FAILED) x = by_file(w, room, bytes);
+    void* x = MAP_FAILED;
+    if (w != MAP_FAILED && room != MAP_FAILED) {
+        x = ::mremap(w, 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+        if (x == MAP_FAILED || ::mprotect(x, bytes, PROT_READ | PROT_EXEC) != 0)
+            x = by_file(w, room, bytes);
+    }
     if (x == MAP_FAILED)
         return fail(
             "code memory of %zu MiB cannot be mapped: %s; try a smaller -accel jit,tb-size= or "

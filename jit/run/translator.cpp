@@ -280,9 +280,11 @@ void Translator::name_for_perf(const void* code, std::size_t bytes, const char* 
 // For -d op, out_asm and for perf.
 void Translator::dump(const Block& block, const Translation& t) {
     const auto rip = static_cast<unsigned long long>(block.rip);
-    char name[32];
-    std::snprintf(name, sizeof name, "guest_%s%llx", block.mode.cpl() == 3 ? "user_" : "", rip);
-    name_for_perf(t.code, t.bytes, name);
+    if (options_.perf_map) {
+        char name[32];
+        std::snprintf(name, sizeof name, "guest_%s%llx", block.mode.cpl() == 3 ? "user_" : "", rip);
+        name_for_perf(t.code, t.bytes, name);
+    }
     if (!log::enabled(log::Item::kOp) && !log::enabled(log::Item::kOutAsm)) return;
     if (!log::in_address_ranges(block.rip, block.rip + block.bytes - 1)) return;
     log::write(log::Item::kOp, "block %llx, %u instructions\n", rip, block.count);

@@ -30,9 +30,8 @@ struct Options {
     // their trial.
     unsigned samples = 16;
     unsigned trial = 1024;
-    std::FILE* perf_map =
-        nullptr;         // gets a line per piece of code, as perf reads /tmp/perf-PID.map
-    bool times = false;  // Statistics::seconds is wanted
+    std::FILE* perf_map = nullptr;  // gets a line per piece of code: /tmp/perf-PID.map
+    bool times = false;             // Statistics::seconds is wanted
 };
 
 class Translator final : public cpu::Translator {

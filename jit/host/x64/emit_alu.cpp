@@ -132,10 +132,12 @@ bool Emitter::in_home(int target, Value a, unsigned size) const {
     return host_of(guest) < 0 && is_gpr(a, guest) && (size == 3 || ((upper_clear_ >> guest) & 1));
 }
 
-Address Emitter::write_in_home(unsigned guest, unsigned size) {
+Address Emitter::write_in_home(Value v, unsigned guest) {
+    const unsigned size = op(v).size;
     const u16 clear = upper_clear_;
     before_write(guest);
     if (size == 2) upper_clear_ = clear;
+    loc_[v] = {Loc::kGpr, static_cast<u8>(guest * 8), 1};
     return sized(gpr_home(guest), size);
 }
 
@@ -220,13 +222,12 @@ void Emitter::emit_binary(Value v) {
     const bool step = flags && !(o.writes & cpu::kCcCf);  // INC and DEC keep CF
     Destination d{r12};
     if (home) {
-        const Address to = write_in_home(static_cast<unsigned>(target), o.size);
+        const Address to = write_in_home(v, static_cast<unsigned>(target));
         const Loc l = loc_[b];
         if (l.kind == Loc::kConstant && (o.size == 2 || fits32(l.imm)))
             operate(o.code, to, static_cast<u32>(l.imm), step);
         else
             operate(o.code, to, sized_reg(in_register(b, o.size), o.size));
-        loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
     } else {
         d = to_destination(v, a, b);
         const Reg x = sized_reg(d.reg, o.size);
@@ -315,8 +316,7 @@ void Emitter::emit_unary(Value v) {
     Value put = kNoValue;
     const int target = put_target(v, put);
     if (o.code == Code::not_ && in_home(target, o.a, o.size)) {
-        not_(write_in_home(static_cast<unsigned>(target), o.size));
-        loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
+        not_(write_in_home(v, static_cast<unsigned>(target)));
         return;
     }
     const Destination d = destination(v, {o.a});

@@ -356,7 +356,10 @@ void Emitter::load_address_again(const Op& address) {
     } else {
         return load_address(r12, address, 0);
     }
-    if (a_home) add(r12, sized(gpr_home(loc_[address.a].n >> 3), 3));
+    if (a_home) {
+        add(r12, sized(gpr_home(loc_[address.a].n >> 3), 3));
+        clobber_flags();
+    }
     if (address.size == 2) mov(r12d, r12d);
 }
 

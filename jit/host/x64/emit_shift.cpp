@@ -57,8 +57,7 @@ void Emitter::emit_shift(Value v) {
         }
     };
     if (in_home(target, o.a, o.size)) {
-        shift(write_in_home(static_cast<unsigned>(target), o.size));
-        loc_[v] = {Loc::kGpr, static_cast<u8>(target * 8), 1};
+        shift(write_in_home(v, static_cast<unsigned>(target)));
     } else {
         // The count is in rcx, which a shift of rcx by itself only reads first.
         const Destination d = destination(v, {o.a});

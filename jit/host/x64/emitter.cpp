@@ -273,7 +273,7 @@ void Emitter::emit_instruction(Value first, Value end) {
         has |= traits(op(v));
         flags |= op(v).writes != 0;
     }
-    if (has & kTarget) flush_x87_note();
+    if (has & kTarget) flush_x87_note();  // the ways out of other jumps write it themselves
     if (has & kWhole) {
         if (!vectors_ready_ && (has & kVector)) {
             load_unless(cpu_.translated.vector_live, context_.thunks.load_vectors);

@@ -309,8 +309,8 @@ private:
         return loc_[a].kind == Loc::kGpr && loc_[b].kind == Loc::kGpr && loc_[a].n == loc_[b].n;
     }
     bool in_home(int target, ir::Value a, unsigned size) const;
-    // Where to change it; called once in_home() says so.
-    Xbyak::Address write_in_home(unsigned guest, unsigned size);
+    // Where to change it, which makes v; called once in_home() says so.
+    Xbyak::Address write_in_home(ir::Value v, unsigned guest);
     Destination to_destination(ir::Value v, ir::Value a, ir::Value b);
     void finish(ir::Value v, const Destination& d);
     unsigned take_scratch(ir::Value user, int keep = -1);

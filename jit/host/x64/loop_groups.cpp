@@ -48,7 +48,8 @@ bool LoopGroups::find(const ir::Block& block, Value back) {
         const unsigned alignment =
             vector ? alignment_bits(o.size, static_cast<cpu::Align>(o.n)) : 0;
         const unsigned bytes = x87 ? x87_bytes(o.size) : 1u << o.size;
-        accesses_.push_back({o.a, bytes, alignment, write || x87_writes(o), sums_.of_address(a)});
+        accesses_.push_back(
+            {o.a, bytes, alignment, write || x87_writes_memory(o), sums_.of_address(a)});
     }
     for (const Access& a : accesses_)
         if (!place(block, a)) return false;

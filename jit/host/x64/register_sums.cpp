@@ -1,5 +1,7 @@
 #include "jit/host/x64/register_sums.h"
 
+#include "jit/host/x64/x87.h"
+
 namespace rm::jit::x64 {
 
 using ir::Code;
@@ -104,9 +106,8 @@ void RegisterSums::step(Value v) {
             break;
         }
         case Code::put_if: put(o.n >> 3, {}); break;
-        case Code::x87:  // FNSTSW AX
-            if (static_cast<ir::X87Form>(o.m) == ir::X87Form::kStoreControl && o.a == ir::kNoValue)
-                put(cpu::kRax, {});
+        case Code::x87:
+            if (x87_writes_ax(o)) put(cpu::kRax, {});
             break;
         case Code::interp: forget_registers(); break;
         default: break;

@@ -256,11 +256,11 @@ void Emitter::emit_x87(Value v) {
     } else if (o.a == ir::kNoValue) {
         if (form == X87Form::kWait) return;
         if (form == X87Form::kMove) need_host_flags(ir::condition_flags(o.n));
-        if ((i.imm & 0x7FF) == 0x7E0) before_write(cpu::kRax);  // FNSTSW AX
+        if (x87_writes_ax(o)) before_write(cpu::kRax);
         encode_x87(i, nullptr);
     } else {
         if (o.size > 5) not_native();
-        const RegExp place = checked(o.a, x87_bytes(o.size), x87_writes(o));
+        const RegExp place = checked(o.a, x87_bytes(o.size), x87_writes_memory(o));
         if (form == X87Form::kLoadControl) {
             movzx(r12d, word[place]);
             not_(r12d);
@@ -268,7 +268,6 @@ void Emitter::emit_x87(Value v) {
             interpret_if(kNotEqual);
         } else if (form != X87Form::kStoreControl) {
             load_address_again(op(o.a));
-            clobber_flags();
             mov(sized(state(&cpu_.fpu.fdp), 3), r12);
             x87_note_.segment = op(o.a).m;
         }
