@@ -1,7 +1,5 @@
 #include "jit/host/x64/x87.h"
 
-#include <cpuid.h>
-
 #include <cstring>
 
 #include "cpu/instructions/row.h"
@@ -138,12 +136,17 @@ private:
     const cpu::Cpu& cpu_;
 };
 
-// FCOMI and kin leave C1 alone on AMD's processors, on others they clear it.
+// Do FCOMI and kin leave C1 alone on the host? SDM 2 (FCOMI) has them clear it, and AMD's leave it
+// alone, but so do Intel's processors of today (seen on Emerald Rapids), so the vendor does not
+// tell.
 bool host_compare_keeps_c1() {
     static const bool keeps = [] {
-        unsigned eax, ebx = 0, ecx, edx;
-        __get_cpuid(0, &eax, &ebx, &ecx, &edx);
-        return ebx == signature_AMD_ebx;
+        u16 status;
+        u8 state[108];
+        // -1: FXAM sets C1. Whoever calls may have the unit in use.
+        asm volatile("fnsave %1; fld1; fchs; fxam; fcomi %%st(0), %%st; fnstsw %0; frstor %1"
+                     : "=m"(status), "=m"(state)::"cc");
+        return (status & cpu::x87::kC1) != 0;
     }();
     return keeps;
 }
