@@ -14,7 +14,7 @@
 
 namespace rm::memory {
 
-inline constexpr unsigned kTlbEntries = 4096;
+inline constexpr unsigned kTlbEntries = 16384;
 // From an array to what TlbArray::held() gives.
 inline constexpr unsigned kTlbHeldAt = kTlbEntries * 32;
 // Equals no address of which the page's bits, and some of the lowest (translated code compares

@@ -41,15 +41,17 @@ u64 TlbArray::next_epoch() {
 
 void TlbArray::new_epoch() {
     code_epoch_ = next_epoch();
-    code_global_.reset();
-    code_local_.reset();
+    for (CodePages* pages : {&code_global_, &code_local_})
+        if (pages->any) *pages = {};
 }
 
 void TlbArray::remember_code(LinearAddr va) {
     const TlbSide& s = side(va);
     const bool global =
         (s.flags & TlbSide::kInUse) && (s.flags & TlbSide::kGlobal) && s.page == (va & kPageMask);
-    (global ? code_global_ : code_local_).set(code_bit(va));
+    CodePages& pages = global ? code_global_ : code_local_;
+    pages.bits.set(code_bit(va));
+    pages.any = true;
 }
 
 // Leaves the slot in the log.
@@ -93,7 +95,7 @@ void TlbArray::flush(bool keep_global) {
     const auto all = [](const TlbSide&) { return true; };
     drop_if(false, all);
     if (!keep_global) drop_if(true, all);
-    if (code_local_.any() || (!keep_global && code_global_.any())) new_epoch();
+    if (code_local_.any || (!keep_global && code_global_.any)) new_epoch();
 }
 
 void TlbArray::flush_page(LinearAddr va, bool keep_global) {
@@ -106,7 +108,8 @@ void TlbArray::flush_page(LinearAddr va, bool keep_global) {
     const bool large = va >= large_first_ && va <= large_last_;
     if (large) [[unlikely]]
         drop_if([&](const TlbSide& other) { return other.page_shift > 12 && matches(other); });
-    if (large || code_local_.test(code_bit(va)) || code_global_.test(code_bit(va))) new_epoch();
+    if (large || code_local_.bits.test(code_bit(va)) || code_global_.bits.test(code_bit(va)))
+        new_epoch();
 }
 
 // Called for each frame that code is decoded in for the first time, so it compares the frames of

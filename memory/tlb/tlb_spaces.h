@@ -64,8 +64,12 @@ private:
     void drop_if(Test&& test);
     static u64 next_epoch();
     void new_epoch();
+    // Each half of the address space has its own bits: a kernel's code outlives its invalidations
+    // of pages of programs.
     static unsigned code_bit(LinearAddr va) {
-        return static_cast<unsigned>((va >> 12) ^ (va >> 22)) % kCodeBits;
+        constexpr unsigned kHalf = kCodeBits / 2;
+        const auto hash = static_cast<unsigned>((va >> 12) ^ (va >> 22)) % kHalf;
+        return static_cast<unsigned>(va >> 63) * kHalf + hash;
     }
 
     void lose(unsigned slot) {
@@ -87,8 +91,11 @@ private:
     } logs_[2];
     std::array<u32, kTlbEntries> frames_{};  // side_[n].machine >> 12, as far as it fits
     // Pages of remembered code in this epoch, by hash: global ones, and those that a flush drops.
-    static constexpr unsigned kCodeBits = 1024;
-    std::bitset<kCodeBits> code_global_, code_local_;
+    static constexpr unsigned kCodeBits = 4096;
+    struct CodePages {
+        std::bitset<kCodeBits> bits;
+        bool any = false;
+    } code_global_, code_local_;
     u64 code_epoch_ = next_epoch();
     LinearAddr large_first_ = ~u64{0}, large_last_ = 0;  // where pieces of large pages can be
 };

@@ -2,9 +2,12 @@
 // of its accesses moves by a constant in a run, or not at all (loop_groups.h), the way back looks
 // how many runs certainly stay on the pages that the TLB holds, and before the next event. These
 // are made by the copy, in which nothing can fault: its accesses are the guest's own, flags are
-// kept for nobody, ticks have been counted before. Whatever the look ahead does not like is left to
-// the loop itself, for one run.
-// No mapping changes meanwhile: the copy calls nobody, and a page that holds code has no write tag.
+// kept for nobody, ticks have been counted before. What it looks up in each run is in host
+// registers of guest registers that the loop does not name. Whatever the look ahead does not like
+// is left to the loop itself, for one run. No mapping changes meanwhile: the copy calls nobody, and
+// a page that holds code has no write tag.
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdlib>
 
@@ -69,6 +72,7 @@ void Emitter::emit_copy() {
     try {
         done = loop_.find(ir_, way_back_) && analyse_copy();
         if (done) {
+            find_lent_registers();
             emit_look_ahead();
             emit_runs();
             for (std::size_t n = taken; n < taken_.size(); ++n) emit_taken_side(taken_[n]);
@@ -164,7 +168,7 @@ void Emitter::emit_look_ahead() {
             add(r11, register_or(r12, static_cast<unsigned>(g.base)));
         if (g.index >= 0 && !loop_.moved(g.index))
             lea(r11, ptr[r11 + register_or(r12, static_cast<unsigned>(g.index)) * (1 << g.scale)]);
-        mov(loop_place(slot++), r11);
+        mov(sized(in_frame(loop_place(slot++)), 3), r11);
     }
     mov(r11, runs);
     imul(r12, r11, static_cast<int>(length));
@@ -172,10 +176,55 @@ void Emitter::emit_look_ahead() {
     imul(r11, r11, static_cast<int>(loop_.step()));
     add(r11, register_or(r12, loop_.counter()));
     mov(sized(in_frame(Frame::kLoopEnd), 3), r11);
+    for (const Lent& l : lent_) {
+        mov(r11, sized(in_frame(l.at), 3));
+        mov(sized(in_frame(l.at), 3), l.reg);
+        mov(l.reg, r11);
+    }
     const Jump on = jump();
     for (const Jump& j : none) land(j);
     jump_to(loop_start_);
     land(on);
+}
+
+// Which host registers the copy has instead of which words of the frame. The words have the guest's
+// values meanwhile. The other host registers serve instructions that need them.
+void Emitter::find_lent_registers() {
+    lent_.clear();
+    u32 named = 1u << cpu::kRax | 1u << cpu::kRcx | 1u << cpu::kRdx | 1u << cpu::kRsp;
+    std::array<unsigned, LoopGroups::kMost> uses{};
+    for (Value v = 0; v <= way_back_; ++v) {
+        const Op& o = op(v);
+        if (o.code == Code::get || o.code == Code::put || o.code == Code::put_if)
+            named |= 1u << (o.n >> 3);
+        if (o.code == Code::address && loop_.use(v).group >= 0)
+            ++uses[static_cast<unsigned>(loop_.use(v).group)];
+    }
+    std::vector<int> words;  // the ones looked up most first
+    for (unsigned g = 0; g < loop_.groups().size(); ++g) words.push_back(loop_place(g));
+    std::stable_sort(words.begin(), words.end(), [&](int a, int b) {
+        const auto of = [&](int at) { return uses[static_cast<unsigned>(at - loop_place(0)) / 8]; };
+        return of(a) > of(b);
+    });
+    words.push_back(Frame::kLoopEnd);
+    unsigned guest = 0;
+    for (const int at : words) {
+        while (guest < 16 && (named >> guest & 1 || host_of(guest) < 0)) ++guest;
+        if (guest == 16) return;
+        lent_.push_back({Reg64(host_of(guest++)), at});
+    }
+}
+
+// Before anybody but the copy can look.
+void Emitter::return_registers() {
+    for (const Lent& l : lent_) mov(l.reg, sized(in_frame(l.at), 3));
+}
+
+// A word of the frame that the copy looks up, or its register.
+void Emitter::with_looked_up(int at, FunctionRef<void(const Operand&)> f) {
+    for (const Lent& l : lent_)
+        if (l.at == at) return f(l.reg);
+    f(sized(in_frame(at), 3));
 }
 
 void Emitter::emit_runs() {
@@ -198,9 +247,10 @@ void Emitter::emit_run_again() {
     flush_x87_note();
     const Reg64 counter = register_or(r11, loop_.counter());
     const u64 head = parts_[0].block->rip;
-    cmp(counter, sized(in_frame(Frame::kLoopEnd), 3));
+    with_looked_up(Frame::kLoopEnd, [&](const Operand& end) { cmp(counter, end); });
     clobber_flags();
     jump_to_if(kNotEqual, copy_start_);
+    return_registers();
     const FlagUse use = flag_use_at_(head);
     if (!use.dead) save_flags_at_exit(use.overwritten);
     jump_to(loop_start_);
@@ -208,7 +258,7 @@ void Emitter::emit_run_again() {
 }
 
 // Before an exit from the middle of the runs: the ticks of this one and of those not made are to be
-// counted yet.
+// counted yet, and what has been lent goes back.
 void Emitter::return_ticks(Value at) {
     const u64 step = static_cast<u64>(loop_.step());
     const int shift = std::countr_zero(step);
@@ -216,7 +266,8 @@ void Emitter::return_ticks(Value at) {
     const u64 odd = static_cast<u64>(loop_.step() >> shift);
     u64 inverse = odd;
     for (int n = 0; n < 6; ++n) inverse *= 2 - odd * inverse;
-    mov(r11, sized(in_frame(Frame::kLoopEnd), 3));
+    with_looked_up(Frame::kLoopEnd, [&](const Operand& end) { mov(r11, end); });
+    return_registers();
     if (const i64 ahead = loop_.counted(at)) add(r11, static_cast<u32>(ahead));
     sub(r11, register_or(r12, loop_.counter()));
     if (shift) sar(r11, shift);
@@ -235,12 +286,21 @@ RegExp Emitter::checked_ahead(Value a) {
     const LoopGroups::Use& use = loop_.use(a);
     const Op& address = op(a);
     if (use.group < 0) not_native();
-    mov(r11, loop_place(static_cast<unsigned>(use.group)));
+    Reg64 place = r11;
+    with_looked_up(loop_place(static_cast<unsigned>(use.group)), [&](const Operand& at) {
+        if (at.isREG())
+            place = Reg64(at.getIdx());
+        else
+            mov(r11, at);
+    });
     const int behind = static_cast<int>(use.behind);
-    if (!use.base && !use.index) return r11 + behind;
-    if (!use.index) return with_index(address_part(address.a, r12), 0, behind);
-    if (use.base) lea(r11, ptr[r11 + address_part(address.a, r12)]);
-    return with_index(address_part(address.b, r12), address.n, behind);
+    if (!use.base && !use.index) return place + behind;
+    if (!use.index) return with_index(place, address_part(address.a, r12), 0, behind);
+    if (use.base) {
+        lea(r11, ptr[place + address_part(address.a, r12)]);
+        place = r11;
+    }
+    return with_index(place, address_part(address.b, r12), address.n, behind);
 }
 
 }  // namespace rm::jit::x64

@@ -107,12 +107,12 @@ RegExp Emitter::beside(const Op& address, const PageUse& use) {
     const int behind = use.role == PageUse::kLater ? use.behind : 0;
     if (use.small_base) add(r11, address_part(address.a, r12));
     if (!use.small_index) return r11 + behind;
-    return with_index(address_part(address.b, r12), address.n, behind);
+    return with_index(r11, address_part(address.b, r12), address.n, behind);
 }
 
-// r11 + (index << scale) + behind. r12 is free again behind it.
-RegExp Emitter::with_index(const Reg64& index, unsigned scale, int behind) {
-    const RegExp sum = r11 + index * (1 << scale) + behind;
+// place + (index << scale) + behind. r12 is free again behind it, r11 is not.
+RegExp Emitter::with_index(const Reg64& place, const Reg64& index, unsigned scale, int behind) {
+    const RegExp sum = place + index * (1 << scale) + behind;
     if (index.getIdx() != r12.getIdx()) return sum;
     lea(r11, ptr[sum]);
     return RegExp(r11);

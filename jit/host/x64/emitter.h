@@ -274,9 +274,12 @@ private:
     u64 ticks_of_run() const;
     unsigned ticks_so_far() const;
     Xbyak::RegExp checked_ahead(ir::Value a);
-    Xbyak::Address loop_place(unsigned group) const {
-        return sized(in_frame(Frame::kLoopPlaces + 8 * static_cast<int>(group)), 3);
+    static constexpr int loop_place(unsigned group) {
+        return Frame::kLoopPlaces + 8 * static_cast<int>(group);
     }
+    void find_lent_registers();
+    void return_registers();
+    void with_looked_up(int at, FunctionRef<void(const Xbyak::Operand&)> f);
 
     // --- x87.cpp ---
     // Calls `load` unless `live` says that the unit is in the host's registers; where it must not
@@ -354,7 +357,8 @@ private:
                                  Jump& missed);
     Xbyak::RegExp host_address(const ir::Op& address);
     Xbyak::RegExp beside(const ir::Op& address, const PageUse& use);
-    Xbyak::RegExp with_index(const Xbyak::Reg64& index, unsigned scale, int behind);
+    Xbyak::RegExp with_index(const Xbyak::Reg64& place, const Xbyak::Reg64& index, unsigned scale,
+                             int behind);
     Xbyak::RegExp page_addend(u8 slot) const;
     Site take_site(const ir::Op& address, const PageUse& use, unsigned bytes, unsigned alignment);
     Xbyak::Address site_member(const u8* site, int member);
@@ -415,6 +419,11 @@ private:
     std::vector<Jump> ways_back_;
     bool in_copy_ = false;  // being emitted
     u32 copy_start_ = 0;
+    struct Lent {
+        Xbyak::Reg64 reg;
+        int at;  // in the frame
+    };
+    std::vector<Lent> lent_;
     bool vectors_at_start_ = false, x87_at_start_ = false;
     LoopGroups loop_;
     u64 copies_ = 0;

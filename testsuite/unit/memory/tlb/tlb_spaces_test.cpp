@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <bit>
+#include <utility>
 #include <vector>
 
 #include "memory/tlb/access_sites.h"
@@ -169,4 +170,34 @@ TEST_CASE("the log of sites forgets a slot's, or all") {
     CHECK(fixed.host == 0);
     CHECK(head == 0);
     CHECK(log.count == 0);
+}
+
+TEST_CASE(
+    "the code epoch changes when remembered code may have gone, and for no page of the other "
+    "half") {
+    constexpr LinearAddr kKernel = 0xFFFF'FFFF'8100'0000, kProgram = 0x40'1000;
+    TlbArray a;
+    auto changes = [&a, before = a.code_epoch()]() mutable {
+        return std::exchange(before, a.code_epoch()) != before;
+    };
+    for (u64 i = 0; i < 4096; ++i) {
+        fill(a, kKernel + (i << 12), 0, 12, TlbSide::kGlobal);
+        a.remember_code(kKernel + (i << 12));
+    }
+    for (u64 i = 0; i < 4096; ++i) a.flush_page(kProgram + (i << 12), false);
+    CHECK_FALSE(changes());
+    a.flush(true);  // all of it is global
+    CHECK_FALSE(changes());
+    a.flush_page(kKernel + 0x5123, false);
+    CHECK(changes());
+    a.flush_page(kKernel + 0x5123, false);  // a new epoch remembers nothing yet
+    CHECK_FALSE(changes());
+    fill(a, kProgram);
+    a.remember_code(kProgram);
+    a.flush(true);
+    CHECK(changes());
+    fill(a, kKernel, 0, 12, TlbSide::kGlobal);
+    a.remember_code(kKernel);
+    a.flush(false);
+    CHECK(changes());
 }
