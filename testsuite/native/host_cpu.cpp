@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -94,6 +95,7 @@ namespace {
 constexpr u64 kTf = 1 << 8;
 constexpr u64 kFsgsbaseInHwcap2 = 2;
 constexpr std::size_t kAltStack = 64 << 10;
+constexpr long kPatience = 500'000;  // us of the processor's time for one instruction
 
 // gregs in the order of State::gpr.
 constexpr int kOrder[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -115,7 +117,9 @@ using namespace rm::native;
 void rm_native_capture(int signal, siginfo_t*, void* context) {
     auto* uc = static_cast<ucontext_t*>(context);
     greg_t* g = uc->uc_mcontext.gregs;
-    if (!running) {  // a fault of the test program itself
+    if (!running) {
+        if (signal == SIGPROF) return;
+        // a fault of the test program itself
         ::signal(signal, SIG_DFL);
         return;
     }
@@ -133,7 +137,7 @@ void rm_native_capture(int signal, siginfo_t*, void* context) {
     o.state.selectors[kCsAt] = static_cast<u16>(g[REG_CSGSFS]);
     o.state.selectors[kSsAt] = static_cast<u16>(g[REG_CSGSFS] >> 48);
     std::memcpy(static_cast<void*>(&o.state.fx), uc->uc_mcontext.fpregs, sizeof(FxImage));
-    o.vector = static_cast<u8>(g[REG_TRAPNO]);
+    o.vector = signal == SIGPROF ? kNoAnswer : static_cast<u8>(g[REG_TRAPNO]);
     o.error = static_cast<u32>(g[REG_ERR]);
     o.cr2 = static_cast<u64>(g[REG_CR2]);
     // Go on in rm_native_leave with a fresh FPU.
@@ -196,7 +200,14 @@ void install_handlers() {
     struct sigaction a {};
     a.sa_sigaction = rm_native_handler;
     a.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigaction(signal, &a, nullptr);
+    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGPROF})
+        sigaction(signal, &a, nullptr);
+}
+
+// SIGPROF after so much of the processor's time; 0: never.
+void set_patience(long us) {
+    const itimerval t{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_usec = us}};
+    setitimer(ITIMER_PROF, &t, nullptr);
 }
 
 }  // namespace
@@ -281,7 +292,9 @@ Outcome HostCpu::run(const Case& c) {
     load_data_segments(segmented ? ldt_selector(2) : kUserData,
                        segmented ? ldt_selector(3) : kUserData);
     running = true;
+    set_patience(kPatience);
     rm_native_enter(frame, c.in.fs_base, c.in.gs_base, 0x202 | (c.in.rflags & (kNt | kId)));
+    set_patience(0);
 
     std::memset(at, kFiller, c.length);
     Outcome o = captured;

@@ -24,7 +24,7 @@ struct Options {
 };
 
 struct Totals {
-    u64 rows = 0, cases = 0, mismatches = 0, mismatched_rows = 0;
+    u64 rows = 0, cases = 0, mismatches = 0, mismatched_rows = 0, unanswered = 0;
 };
 
 struct FeatureBit {
@@ -115,12 +115,13 @@ public:
         const unsigned missing = check_coverage();
         std::printf(
             "native: %llu rows (%zu in all), %llu row and mode pairs, %llu cases, "
-            "%llu mismatches in %llu rows, %u rows without cases\n",
+            "%llu mismatches in %llu rows, %u rows without cases, %llu cases without an answer\n",
             static_cast<unsigned long long>(rows_run()), cases_.size(),
             static_cast<unsigned long long>(totals_.rows),
             static_cast<unsigned long long>(totals_.cases),
             static_cast<unsigned long long>(totals_.mismatches),
-            static_cast<unsigned long long>(totals_.mismatched_rows), missing);
+            static_cast<unsigned long long>(totals_.mismatched_rows), missing,
+            static_cast<unsigned long long>(totals_.unanswered));
         if (totals_.rows == 0) std::printf("native: no such row\n");
         return totals_.mismatches || missing || totals_.rows == 0 ? 1 : 0;
     }
@@ -176,6 +177,12 @@ private:
         while (cases < options_.cases && generator.make(n, case_)) {
             ++cases;
             const Outcome host = host_.run(case_);
+            if (host.vector == kNoAnswer) {
+                if (!totals_.unanswered++ || options_.verbose)
+                    std::printf("native: the host does not end: %s\n",
+                                disassembly(generator).c_str());
+                continue;
+            }
             const unsigned piece = 1 + static_cast<unsigned>(generator.random().below(100));
             const Outcome emulated = emulated_.run(case_, piece, generator.random().percent(10));
             faults += host.vector != kNoFault;

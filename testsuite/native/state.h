@@ -29,6 +29,9 @@ struct State {
 inline constexpr unsigned kEsAt = 0, kCsAt = 1, kSsAt = 2, kDsAt = 3, kFsAt = 4, kGsAt = 5;
 
 inline constexpr u8 kNoFault = 0xFF;
+// The host's instruction did not end: its kernel lets a fault be tried again for ever (IRET on some
+// processors of Intel's).
+inline constexpr u8 kNoAnswer = 0xFE;
 
 struct Outcome {
     State state;
