@@ -697,7 +697,7 @@ bool Translator::run_until(Cpu& cpu, Block& first, u64 tick) {
         }
         // A flush or an eviction on the way may have taken the point with it; a dropped block's
         // exits stay unlinked.
-        if (p.kind == Point::kExit && generation == generation_ && p.block->translation)
+        if (p.kind == Point::kExit && generation == generation_ && owner(number))
             link(number, *of(*block));
     }
 }

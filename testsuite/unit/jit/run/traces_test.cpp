@@ -81,3 +81,32 @@ TEST_CASE("events come at their tick in a trace, too") {
         CHECK(loop.cpu.gpr[kRax] == (ticks + 5) / 6);
     }
 }
+
+// The second block of the trace has no translation of its own, and its other way out is first taken
+// when the trace is there.
+TEST_CASE("ways out of a trace are linked, whatever becomes of its blocks' own translations") {
+    Loop loop;
+    constexpr u64 kSide = kCodeAt + 0x30;
+    // second: add rbx, 5; test eax, edx; jnz side; jmp third. side: inc rsi; jmp third
+    loop.bytes(kSecond, {0x48, 0x81, 0xC3, 5, 0, 0, 0, 0x85, 0xD0, 0x75, 0x15, 0xEB, 0x03});
+    loop.bytes(kSide, {0x48, 0xFF, 0xC6, 0xEB, 0xEB});
+    const auto count = [&](u32 mask) {
+        loop.cpu.gpr[kRax] = loop.cpu.gpr[kRsi] = 0;
+        loop.cpu.gpr[kRcx] = 8000;
+        loop.cpu.gpr[kRdx] = mask;
+        loop.cpu.activity = Activity::kActive;
+        loop.cpu.rip = kCodeAt;
+        const u64 before = loop.translator->statistics().entries;
+        (void)loop.run(100'000);
+        CHECK(loop.cpu.rip == kThird + 5);
+        CHECK(loop.cpu.gpr[kRsi] == (mask ? 7000 : 0));
+        return loop.translator->statistics().entries - before;
+    };
+    (void)count(0);
+    REQUIRE(loop.translator->statistics().traces > 0);
+    loop.cpu.rip = kSecond;
+    Block* const second = loop.cpu.blocks->known(kSecond);
+    REQUIRE(second);
+    if (second->translation) loop.translator->dropped(*second);
+    CHECK(count(7) < 100);
+}
