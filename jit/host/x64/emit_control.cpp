@@ -88,10 +88,18 @@ void Emitter::emit_interp(unsigned index) {
     const bool last = index + 1 == block_->count;
     resolve_to_memory();  // it may look at them, and the runtime would compute them more slowly
     before_interp_x87(block_->insns[index]);
+    const auto repeat = last ? std::nullopt : repeat_of(block_->insns[index], block_->mode);
+    Jump done;
+    if (repeat) {
+        call_thunk(context_.thunks.repeats[repeat->number()]);
+        test(r12d, r12d);
+        done = jump_if(kEqual);
+    }
     Point p;
     p.kind = Point::kCall;
     mov(r12d, point(p));
     call_thunk(context_.thunks.interpret);
+    if (repeat) land(done);
     flags_ = {Flags::kMemory, {}, false, {}, 0};
     clobber_flags();
     vectors_ready_ = false;

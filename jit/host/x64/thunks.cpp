@@ -52,6 +52,12 @@ public:
                 t.sites[form][write] = begin("site");
                 write_site(static_cast<Site::Form>(form), write);
             }
+        for (const bool moves : {false, true})
+            for (unsigned size = 0; size < 4; ++size) {
+                const Repeat repeat{moves, size};
+                t.repeats[repeat.number()] = begin("repeat");
+                write_repeat(*this, cpu_, repeat);
+            }
         t.find = begin("find");
         write_find();
         t.no_target = begin("no_target");

@@ -7,6 +7,7 @@
 
 #include "base/types.h"
 #include "cpu/cpu.h"
+#include "jit/host/x64/repeat.h"
 #include "jit/host/x64/sites.h"
 
 namespace rm::jit::x64 {
@@ -54,6 +55,7 @@ struct Thunks {
                                          // r12d != 0: an exception is unmasked, nothing was loaded
     const void* load_x87 = nullptr;      // call: the x87 unit from CpuState; r12d as load_vectors
     const void* retire_x87 = nullptr;    // call: and back, if it is live; changes flags only
+    const void* repeats[Repeat::kKinds] = {};  // call: write_repeat(), by number()
     std::size_t bytes = 0;
     std::ptrdiff_t executable = 0;  // executable view - writable view
     // For perf: what begins where, in order.
