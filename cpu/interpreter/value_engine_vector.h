@@ -166,8 +166,6 @@ struct VectorEngine : ValueEngine<K0, K1> {
         const Lanes<u8> bytes(v);
         return semantics::store_selected(cpu, i, bytes.v, selected, Size);
     }
-    // CVTPI2PS from memory: Intel's processors enter MMX state, AMD's do not.
-    bool memory_is_mmx() const { return cpu.model.vendor == Vendor::kIntel; }
     // An SSE4a field described by quadword Part of `control`: length 5:0, position 13:8.
     template <class Op, unsigned Part>
     Vec vec_by_field(Vec a, Vec b, Vec control) {

@@ -120,13 +120,14 @@ struct FpToMmx {
         return Step::kNext;
     }
 };
-// Merge: how the converted lanes enter the destination. CVTPI2PD with a memory operand leaves the
-// x87 state alone (SDM 2, CVTPI2PD); with CVTPI2PS that depends on the vendor.
-template <class Op, class Merge, bool MemoryMayBeMmx>
+// Merge: how the converted lanes enter the destination. With a memory operand the x87 state stays
+// alone: SDM 2 says so of CVTPI2PD and excepts nothing of CVTPI2PS's transition, but processors of
+// both vendors (family 6 model 207 of Intel's) treat the two alike.
+template <class Op, class Merge>
 struct MmxToFp {
     template <class T, class E>
     static Step run(E& e, const Insn& i) {
-        const bool mmx = i.kind(1) == OperandKind::kReg || (MemoryMayBeMmx && e.memory_is_mmx());
+        const bool mmx = i.kind(1) == OperandKind::kReg;
         if (mmx) RM_READY(e);
         RM_LET(s, e.template mm_source<8>(i));
         if (mmx) e.mmx_enter();  // even if the conversion raises #XM

@@ -68,8 +68,7 @@ struct Sure {
 struct BuildContext {
     cpu::Mode mode;
     u64 block_rip = 0;
-    bool intel = true;  // vendor, where instructions differ
-    u32 loose = 0;      // bit n: the immediate of instruction n may change (cpu::Block::loose)
+    u32 loose = 0;  // bit n: the immediate of instruction n may change (cpu::Block::loose)
     const cpu::Virtualization* vt = nullptr;  // whom `mode` names a profile of
     bool counted_time = false;                // VirtualClock::tick_shift() has an answer
 };

@@ -38,7 +38,6 @@ struct VectorBuilder : Builder {
     void set_mm(unsigned, VecVal) { unsupported = true; }
     Step mmx_ready() { return not_native(Step::kNext); }
     void mmx_enter() { unsupported = true; }
-    bool memory_is_mmx() const { return context.intel; }
 
     // --- memory operands ---
     template <unsigned Bytes, cpu::Align A>

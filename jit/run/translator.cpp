@@ -143,15 +143,14 @@ u64 Translator::sites_filled(unsigned arena) {
 // --- translating ---
 
 ir::BuildContext Translator::context_of(const Block& block) const {
-    return {block.mode,  block.rip, cpu_.model.vendor == cpu::Vendor::kIntel,
-            block.loose, cpu_.vt,   cpu_.clock.tick_shift().has_value()};
+    return {block.mode, block.rip, block.loose, cpu_.vt, cpu_.clock.tick_shift().has_value()};
 }
 
 x64::FlagUse Translator::flag_use(Block& block) {
     if (block.flags_looked_at) return {block.flags_dead, block.flags_overwritten};
     block.flags_looked_at = true;
     ir::Block& one = looked_at_;
-    const ir::BuildContext context{block.mode, block.rip, cpu_.model.vendor == cpu::Vendor::kIntel};
+    const ir::BuildContext context{block.mode, block.rip};
     bool faults = false;
     u16 overwritten = 0;
     for (u32 n = 0; n < block.count && n < 8; ++n) {

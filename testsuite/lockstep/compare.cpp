@@ -151,10 +151,7 @@ std::string intermediate(const Sequence& s) {
     const auto insns = decode(s);
     for (const Insn& i : insns) {
         jit::ir::Block block;
-        jit::build_ir(block, {&i, 1},
-                      {.mode = Machine::mode(s.kind),
-                       .block_rip = kCode,
-                       .intel = s.vendor == Vendor::kIntel});
+        jit::build_ir(block, {&i, 1}, {.mode = Machine::mode(s.kind), .block_rip = kCode});
         out += jit::ir::print(block, {&i, 1}, kCode);
         if (const auto offence = jit::ir::verify(block)) out += "  offence: " + *offence + "\n";
     }

@@ -28,7 +28,6 @@ void run_block(Cpu& cpu, const cpu::Block& b, u64 limit, Totals& totals,
     build_ir(block, insns,
              {.mode = b.mode,
               .block_rip = b.rip,
-              .intel = cpu.model.vendor == cpu::Vendor::kIntel,
               .loose = b.loose,
               .vt = cpu.vt,
               .counted_time = true});
