@@ -215,6 +215,11 @@ struct Cpu final : CpuState, Processor, CpuPins, memory::Mmu::Owner {
         const u64 stop = stop_tick, end = stop < vt_due ? stop : vt_due;
         return end > ticks() ? end - ticks() : 0;
     }
+    // A repeated CMPS or SCAS has been left between two pieces at this time and place.
+    struct {
+        u64 ticks = ~u64{0}, rip = 0;
+        Cc flags_before{};  // of the whole instruction
+    } string_piece;
     // The current instruction serializes: earlier stores are seen by everybody, and what others
     // have written of the code behind it is fetched anew (SDM 3A 9.3). Ends of blocks do so by
     // themselves.

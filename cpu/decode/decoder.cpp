@@ -432,6 +432,10 @@ Decoder::Status Decoder::decode_anew(std::span<const u8> bytes, Mode mode, u64 r
     if ((z.opcode & 0xF8) == 0xD8 && z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
         out.imm =
             (u64{z.opcode} & 7) << 8 | z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 | z.raw.modrm.rm;
+    // MOVSXD to a 16-bit register: a word on Intel's processors (SDM 2, MOVSXD: "r16, r/m16").
+    if (impl_->model.vendor == Vendor::kIntel && z.mnemonic == ZYDIS_MNEMONIC_MOVSXD &&
+        z.operand_width == 16)
+        out.mem_size_log2 = 1;
     // MOVD and MOVQ: which operand is a general register (bit n = operand n).
     if (z.mnemonic == ZYDIS_MNEMONIC_MOVD || z.mnemonic == ZYDIS_MNEMONIC_MOVQ)
         for (unsigned n = 0; n < 2; ++n)

@@ -173,6 +173,21 @@ Step lods(Cpu& cpu, const Insn& i) {
         p, element, [](u64) -> u64 { return 0; }, [] { return true; });
 }
 
+// CMPS and SCAS on Intel's processors: a fault of a later element gives the flags back that were
+// there before the instruction (SDM 2, REP); AMD's keep those of the last element. The instruction
+// has not begun anew where it only goes on after a piece.
+template <class Run>
+Step with_flags_restored(Cpu& cpu, Run run) {
+    if (cpu.model.vendor != Vendor::kIntel) return run();
+    auto& piece = cpu.string_piece;
+    const bool goes_on = piece.ticks == cpu.ticks() && piece.rip == cpu.current_rip();
+    const Cc before = goes_on ? piece.flags_before : cpu.cc;
+    const Step step = run();
+    if (step == Step::kFault) cpu.cc = before;
+    if (step == Step::kAgain) piece = {cpu.ticks(), cpu.current_rip(), before};
+    return step;
+}
+
 // REPE goes on while ZF is set, REPNE while it is clear.
 auto while_flag(Cpu& cpu, const Insn& i) {
     const bool wanted = i.prefixes & kPrefixRep;
@@ -213,7 +228,7 @@ Step cmps(Cpu& cpu, const Insn& i) {
         p.set(kRdi, p.get(kRdi) + k * sizeof(T));
         return k;
     };
-    return repeat(p, element, bulk, while_flag(cpu, i));
+    return with_flags_restored(cpu, [&] { return repeat(p, element, bulk, while_flag(cpu, i)); });
 }
 
 template <class T>
@@ -244,7 +259,7 @@ Step scas(Cpu& cpu, const Insn& i) {
         p.set(kRdi, p.get(kRdi) + k * sizeof(T));
         return k;
     };
-    return repeat(p, element, bulk, while_flag(cpu, i));
+    return with_flags_restored(cpu, [&] { return repeat(p, element, bulk, while_flag(cpu, i)); });
 }
 
 // INS: the destination must be writable before the port is read, so that a fault loses no data.

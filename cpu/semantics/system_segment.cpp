@@ -13,10 +13,24 @@ void shadow_after_ss(Cpu& cpu) {
     if (!(cpu.shadow & kShadowMovSs)) cpu.shadow = kShadowMovSs;
 }
 
+// Intel's processors since the 486, but for the Pentium, move two bytes where the operand has 32
+// bits: a push leaves the upper two alone. In 64-bit code a push zero-extends, and a pop reads two
+// bytes as well (SDM 3B 23.31.1; SDM 2, PUSH).
+bool moves_words(const Cpu& cpu) { return cpu.model.vendor == Vendor::kIntel; }
+
 template <class T>
 Step push_selector(Cpu& cpu, const Insn& i) {
     PlainEngine e{cpu};
-    RM_TRY(e.push<T>(cpu.seg[i.reg[0]].selector));
+    const u16 selector = cpu.seg[i.reg[0]].selector;
+    if (sizeof(T) != 4 || !moves_words(cpu)) {
+        RM_TRY(e.push<T>(selector));
+        return Step::kNext;
+    }
+    const u64 sp = (cpu.gpr[kRsp] - sizeof(T)) & cpu.stack_mask;
+    LinearAddr va;
+    RM_TRY((e.stack_linear<2, memory::Access::kWrite>(sp, va)));
+    RM_TRY(cpu.mmu.store(va, selector) || cpu.access_failed(kSs));
+    e.set_sp(sp);
     return Step::kNext;
 }
 
@@ -25,8 +39,15 @@ Step pop_selector(Cpu& cpu, const Insn& i) {
     PlainEngine e{cpu};
     const SegReg s = static_cast<SegReg>(i.reg[0]);
     const u64 mask = cpu.stack_mask, sp = (cpu.gpr[kRsp] + sizeof(T)) & mask;
-    RM_LET(selector, e.top<T>());
-    if (load_segment(cpu, s, static_cast<u16>(selector)) == Step::kFault) return Step::kFault;
+    u16 selector;
+    if (moves_words(cpu)) {
+        RM_LET(word, e.top<u16>());
+        selector = word;
+    } else {
+        RM_LET(whole, e.top<T>());
+        selector = static_cast<u16>(whole);
+    }
+    if (load_segment(cpu, s, selector) == Step::kFault) return Step::kFault;
     cpu.gpr[kRsp] = mask == 0xFFFF ? (cpu.gpr[kRsp] & ~u64{0xFFFF}) | sp : sp;
     if (s == kSs) shadow_after_ss(cpu);
     return Step::kEnd;

@@ -176,6 +176,7 @@ Step iret_protected(Cpu& cpu, const Insn& insn) {
         to.rsp = rsp;
         RM_TRY(return_stack_segment(cpu, static_cast<u16>(ss), to));
     }
+    to.rip = entry_offset(cpu, to.cs, to.rip);
     RM_TRY(check_entry_point(cpu, to.cs, to.rip));
     const u64 mask = iret_flags_mask(cpu, size);
     if (!to.with_stack) stack.commit();
@@ -203,6 +204,7 @@ Step far_return(Cpu& cpu, const Insn& insn, u16 release) {
         RM_TRY(stack.pop(ss, size));
         RM_TRY(return_stack_segment(cpu, static_cast<u16>(ss), to));
     }
+    to.rip = entry_offset(cpu, to.cs, to.rip);
     RM_TRY(check_entry_point(cpu, to.cs, to.rip));
     if (!to.with_stack) stack.commit();
     complete_return(cpu, to, release);

@@ -161,6 +161,11 @@ bool check_entry_point(Cpu& cpu, const Segment& cs, u64 offset) {
     return ok || cpu.fail(kGp, cpu.ext);
 }
 
+u64 entry_offset(const Cpu& cpu, const Segment& cs, u64 offset) {
+    const bool wide = (cpu.long_mode() && cs.l()) || cpu.model.vendor != Vendor::kIntel;
+    return wide ? offset : offset & 0xFFFFFFFF;
+}
+
 void enter_code(Cpu& cpu, Segment cs, unsigned level, u64 rip) {
     cs.selector = static_cast<u16>((cs.selector & ~3u) | level);
     set_segment(cpu, kCs, cs);
@@ -244,6 +249,7 @@ Step far_jump(Cpu& cpu, const Insn& insn, u16 selector, u64 offset) {
     if (!is_code(d)) return cpu.raise_gp(selector_error(cpu, selector));
     Segment cs;
     RM_TRY(direct_code_segment(cpu, selector, d, at, cs));
+    offset = entry_offset(cpu, cs, offset);
     RM_TRY(check_entry_point(cpu, cs, offset));
     enter_code(cpu, cs, cpu.cpl, offset);
     return Step::kJump;
@@ -270,7 +276,7 @@ Step far_call(Cpu& cpu, const Insn& insn, u16 selector, u64 offset) {
     if (!is_code(d)) return cpu.raise_gp(selector_error(cpu, selector));
     Segment cs;
     RM_TRY(direct_code_segment(cpu, selector, d, at, cs));
-    return call_same_level(cpu, insn, cs, offset, size, false);
+    return call_same_level(cpu, insn, cs, entry_offset(cpu, cs, offset), size, false);
 }
 
 }  // namespace rm::cpu
