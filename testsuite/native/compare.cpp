@@ -7,6 +7,8 @@
 #include "base/bits.h"
 #include "cpu/state/event.h"
 #include "cpu/state/flags.h"
+#include "native/host_cpu.h"
+#include "native/intel.h"
 
 namespace rm::native {
 
@@ -108,11 +110,6 @@ u16 undefined_codes(ZydisMnemonic mnemonic, u16 fsw) {
         for (const char* c = u.invalid; *c && (fsw & kInvalid); ++c) bits |= kCode[*c - '0'];
     }
     return bits;
-}
-
-bool memory_fault(const Outcome& o) {
-    return o.vector == cpu::kNp || o.vector == cpu::kSs12 || o.vector == cpu::kGp ||
-           o.vector == cpu::kPf || o.vector == cpu::kAc;
 }
 
 u64 flags_of(const char* letters) {
@@ -234,24 +231,7 @@ void compare_fault(const Comparison& x, std::vector<std::string>& out) {
     }
 }
 
-}  // namespace
-
-u64 undefined_flags(const Case& c, const ZydisDecodedInstruction& z, const cpu::Insn& insn) {
-    for (const Undefined& u : kUndefined) {
-        if (u.mnemonic != z.mnemonic) continue;
-        u64 flags = flags_of(u.always);
-        if (!*u.nonzero && !*u.above_one && !*u.above_width) return flags;
-        const unsigned count = shift_count(c, z, insn);
-        if (count != 0) flags |= flags_of(u.nonzero);
-        if (count > 1) flags |= flags_of(u.above_one);
-        if (count >= z.operand_width) flags |= flags_of(u.above_width);
-        if (is_double_shift(z) && count > z.operand_width) flags = cpu::kFlagsArith;
-        return flags;
-    }
-    return 0;
-}
-
-std::vector<std::string> differences(const Comparison& x) {
+std::vector<std::string> found(const Comparison& x) {
     std::vector<std::string> out;
     compare_fault(x, out);
     const State &h = x.host.state, &e = x.emulated.state;
@@ -294,6 +274,31 @@ std::vector<std::string> differences(const Comparison& x) {
             break;
         }
     return out;
+}
+
+}  // namespace
+
+u64 undefined_flags(const Case& c, const ZydisDecodedInstruction& z, const cpu::Insn& insn) {
+    for (const Undefined& u : kUndefined) {
+        if (u.mnemonic != z.mnemonic) continue;
+        u64 flags = flags_of(u.always);
+        if (!*u.nonzero && !*u.above_one && !*u.above_width) return flags;
+        const unsigned count = shift_count(c, z, insn);
+        if (count != 0) flags |= flags_of(u.nonzero);
+        if (count > 1) flags |= flags_of(u.above_one);
+        if (count >= z.operand_width) flags |= flags_of(u.above_width);
+        if (is_double_shift(z) && count > z.operand_width) flags = cpu::kFlagsArith;
+        return flags;
+    }
+    return 0;
+}
+
+std::vector<std::string> differences(const Comparison& x) {
+    static const bool amd = HostCpu::is_amd();
+    if (amd) return found(x);
+    const Alternative a = intel_alternative(x);
+    const u8* const memory = a.memory.empty() ? x.emulated_memory : a.memory.data();
+    return found({x.c, x.z, x.insn, x.host, a.outcome, x.host_memory, memory});
 }
 
 std::string describe(const Comparison& x) {

@@ -55,8 +55,11 @@ constexpr u64 kGdt[16] = {0,
 Model everything(Vendor vendor) {
     Model m = *make_model("max");
     m.vendor = vendor;
-    for (unsigned f = 1; f < static_cast<unsigned>(Feature::kCount); ++f)
-        m.features.add(static_cast<Feature>(f));
+    for (unsigned n = 1; n < static_cast<unsigned>(Feature::kCount); ++n) {
+        const auto f = static_cast<Feature>(n);
+        // Bit 17 of MXCSR and its mask is AMD's alone (APM1 4.2.2).
+        if (f != Feature::k_misalignsse || vendor == Vendor::kAmd) m.features.add(f);
+    }
     return m;
 }
 
