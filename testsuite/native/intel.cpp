@@ -1,9 +1,10 @@
 #include "native/intel.h"
 
-#include <algorithm>
 #include <cstring>
 
+#include "base/bits.h"
 #include "cpu/state/event.h"
+#include "cpu/state/flags.h"
 
 namespace rm::native {
 
@@ -91,18 +92,60 @@ void call_to_bad_target(const Comparison& x, Alternative& a) {
 }
 
 // Where an access goes over 4 GiB in a segment of that size, #SS or #GP may come or not (SDM 3A
-// 5.3); then it is the pages' turn.
+// 5.3); then it is the turn of #AC and the pages. An access that is misaligned and goes over the
+// canonical border has #SS and #AC, which are of one priority (SDM 3A table 6-2, "faults on
+// executing an instruction").
 void stack_over_the_top(const Comparison& x, Alternative& a) {
     const Outcome& h = x.host;
-    constexpr u64 kNear = 64;
+    constexpr u64 kNear = 64, kCanonicalEnd = u64{1} << 47;
     constexpr u32 kOfUser = 4, kWrite = 2;
-    const bool at_the_top = h.cr2 <= kMask32 && ((h.cr2 + kNear) & kMask32) < 2 * kNear;
-    if (x.c.code != Code::k32 || h.vector != cpu::kPf || !at_the_top ||
-        (h.error & ~kWrite) != kOfUser || x.emulated.vector != cpu::kSs12 || x.emulated.error)
-        return;
+    if (x.emulated.vector != cpu::kSs12 || x.emulated.error || x.c.code == Code::k16) return;
+    const u64 end = x.c.code == Code::k64 ? kCanonicalEnd : kMask32 + 1;
+    const auto near = [&](u64 address) {
+        return ((address - end + kNear) & (end - 1)) < 2 * kNear;
+    };
+    const u64 sp = x.c.in.gpr[4], bp = x.c.in.gpr[5];
+    if (!near(sp) && !(x.z.mnemonic == ZYDIS_MNEMONIC_ENTER && near(bp))) return;
+    const bool unaligned =
+        h.vector == cpu::kAc && h.error == 0 && (x.c.in.rflags & cpu::kFlagAc) && (sp | bp) % 8;
+    const bool page = h.vector == cpu::kPf && x.c.code == Code::k32 && h.cr2 <= kMask32 &&
+                      near(h.cr2) && (h.error & ~kWrite) == kOfUser;
+    if (!unaligned && !page) return;
     a.outcome.vector = h.vector;
     a.outcome.error = h.error;
     a.outcome.cr2 = h.cr2;
+}
+
+// BOUND reads the upper bound only if the index is not below the lower one: the processor's choice
+// as with other instructions of several accesses (undefined.def, kWhichFault).
+void first_bound(const Comparison& x, Alternative& a) {
+    const unsigned size = x.z.operand_width / 8;
+    u64 at;
+    if (x.host.vector != cpu::kBr || !memory_fault(x.emulated) ||
+        !scratch_offset(x.c.operand, size, at))
+        return;
+    const auto number = [size](const void* from) {
+        u64 v = 0;
+        std::memcpy(&v, from, size);
+        return static_cast<i64>(sign_extend(v, 8 * size));
+    };
+    const u8* const registers = reinterpret_cast<const u8*>(x.c.in.gpr);
+    if (number(registers + x.insn.reg[0]) >= number(x.c.memory + at)) return;
+    a.outcome.vector = cpu::kBr;
+    a.outcome.error = 0;
+}
+
+// XSAVE and XRSTOR of no component need not look at the legacy region, which no component is in
+// then (SDM 1 13, "Memory accesses by the XSAVE feature set": only what they may access).
+void no_component(const Comparison& x, Alternative& a) {
+    constexpr u64 kLegacyRegion = 512, kComponents = 3;
+    if (x.host.vector != kNoFault || x.emulated.vector != cpu::kPf ||
+        (x.c.in.gpr[0] & kComponents) || x.emulated.cr2 - x.c.operand >= kLegacyRegion)
+        return;
+    State expected = x.emulated.state;
+    expected.rip = x.c.in.rip + x.c.length;
+    a.outcome = Outcome{};
+    a.outcome.state = expected;
 }
 
 // REP MOVS and STOS with 32-bit addresses in 64-bit code: RSI and RDI lose their upper halves even
@@ -151,6 +194,13 @@ Alternative intel_alternative(const Comparison& x) {
         case ZYDIS_MNEMONIC_FISTP:
         case ZYDIS_MNEMONIC_FISTTP: store_of_x87(x, a); break;
         case ZYDIS_MNEMONIC_CALL: call_to_bad_target(x, a); break;
+        case ZYDIS_MNEMONIC_BOUND: first_bound(x, a); break;
+        case ZYDIS_MNEMONIC_XSAVE:
+        case ZYDIS_MNEMONIC_XSAVE64:
+        case ZYDIS_MNEMONIC_XSAVEOPT:
+        case ZYDIS_MNEMONIC_XSAVEOPT64:
+        case ZYDIS_MNEMONIC_XRSTOR:
+        case ZYDIS_MNEMONIC_XRSTOR64: no_component(x, a); break;
         case ZYDIS_MNEMONIC_ENTER:
         case ZYDIS_MNEMONIC_PUSH:
         case ZYDIS_MNEMONIC_PUSHA:
