@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/bits.h"
+#include "cpu/state/cpu_state.h"
 #include "cpu/state/event.h"
 #include "cpu/state/flags.h"
 
@@ -136,15 +137,21 @@ void first_bound(const Comparison& x, Alternative& a) {
 }
 
 // XSAVE and XRSTOR of no component need not look at the legacy region, which no component is in
-// then (SDM 1 13, "Memory accesses by the XSAVE feature set": only what they may access).
+// then (SDM 1 13, "Memory accesses by the XSAVE feature set": only what they may access). XRSTOR
+// still looks at the header.
 void no_component(const Comparison& x, Alternative& a) {
     constexpr u64 kLegacyRegion = 512, kComponents = 3;
-    if (x.host.vector != kNoFault || x.emulated.vector != cpu::kPf ||
-        (x.c.in.gpr[0] & kComponents) || x.emulated.cr2 - x.c.operand >= kLegacyRegion)
+    const Outcome& h = x.host;
+    if (x.emulated.vector != cpu::kPf || (x.c.in.gpr[0] & kComponents) ||
+        x.emulated.cr2 - x.c.operand >= kLegacyRegion)
         return;
+    const bool restores =
+        x.z.mnemonic == ZYDIS_MNEMONIC_XRSTOR || x.z.mnemonic == ZYDIS_MNEMONIC_XRSTOR64;
+    if (h.vector != kNoFault && !(restores && h.vector == cpu::kGp && h.error == 0)) return;
     State expected = x.emulated.state;
-    expected.rip = x.c.in.rip + x.c.length;
+    if (h.vector == kNoFault) expected.rip = x.c.in.rip + x.c.length;
     a.outcome = Outcome{};
+    a.outcome.vector = h.vector;
     a.outcome.state = expected;
 }
 
@@ -158,6 +165,39 @@ void no_element_moved(const Comparison& x, Alternative& a, std::initializer_list
         if (x.emulated.state.gpr[n] == in && x.host.state.gpr[n] == (in & kMask32))
             a.outcome.state.gpr[n] = in & kMask32;
     }
+}
+
+// REP MOVS between two mappings of the same bytes, less than 64 bytes apart: in one of its larger
+// units (SDM 1 7.3.9.3) an element is not yet what an earlier one has written. Only overlaps of
+// linear addresses are looked for.
+void moved_to_alias(const Comparison& x, Alternative& a) {
+    constexpr u64 kUnit = 64;
+    const State &in = x.c.in, &out = x.emulated.state;
+    if (x.c.code != Code::k64 || !x.c.repeats) return;
+    const u64 mask = x.insn.addr == cpu::AddrMode::k64 ? ~u64{0} : kMask32;
+    const u64 base = x.insn.seg == cpu::SegReg::kFs   ? in.fs_base
+                     : x.insn.seg == cpu::SegReg::kGs ? in.gs_base
+                                                      : 0;
+    const u64 from = base + (in.gpr[6] & mask), to = in.gpr[7] & mask;
+    const unsigned size = 1u << x.insn.size_log2;
+    u64 source, target;
+    if (!scratch_offset(from, 1, source) || !scratch_offset(to, 1, target) ||
+        from - source == to - target || source - target + kUnit > 2 * kUnit)
+        return;
+    u64 first = to, end = out.gpr[7] & mask;
+    if (in.rflags & cpu::kFlagDf) first = end + size, end = to + size;
+    for (u64 n = first, at; n < end; ++n)
+        if (scratch_offset(n, 1, at)) memory_of(x, a)[at] = x.host_memory[at];
+}
+
+// Ten bytes are read in two accesses: the first one's #AC comes before the second one is looked at.
+void load_of_ten_bytes(const Comparison& x, Alternative& a) {
+    const bool wide = x.z.opcode == 0xDB || x.z.mnemonic == ZYDIS_MNEMONIC_FBLD;
+    if (!wide || x.host.vector != cpu::kAc || !memory_fault(x.emulated) ||
+        !(x.c.in.rflags & cpu::kFlagAc) || x.c.operand % 8 == 0)
+        return;
+    a.outcome.vector = cpu::kAc;
+    a.outcome.error = 0;
 }
 
 // Which of several NaNs a sum across lanes becomes: "implementation dependent" (SDM 2, DPPS, DPPD).
@@ -193,6 +233,8 @@ Alternative intel_alternative(const Comparison& x) {
         case ZYDIS_MNEMONIC_FIST:
         case ZYDIS_MNEMONIC_FISTP:
         case ZYDIS_MNEMONIC_FISTTP: store_of_x87(x, a); break;
+        case ZYDIS_MNEMONIC_FLD:
+        case ZYDIS_MNEMONIC_FBLD: load_of_ten_bytes(x, a); break;
         case ZYDIS_MNEMONIC_CALL: call_to_bad_target(x, a); break;
         case ZYDIS_MNEMONIC_BOUND: first_bound(x, a); break;
         case ZYDIS_MNEMONIC_XSAVE:
@@ -206,11 +248,15 @@ Alternative intel_alternative(const Comparison& x) {
         case ZYDIS_MNEMONIC_PUSHA:
         case ZYDIS_MNEMONIC_PUSHAD:
         case ZYDIS_MNEMONIC_PUSHF:
-        case ZYDIS_MNEMONIC_PUSHFD: stack_over_the_top(x, a); break;
+        case ZYDIS_MNEMONIC_PUSHFD:
+        case ZYDIS_MNEMONIC_PUSHFQ: stack_over_the_top(x, a); break;
         case ZYDIS_MNEMONIC_MOVSB:
         case ZYDIS_MNEMONIC_MOVSW:
         case ZYDIS_MNEMONIC_MOVSD:
-        case ZYDIS_MNEMONIC_MOVSQ: no_element_moved(x, a, {6, 7}); break;
+        case ZYDIS_MNEMONIC_MOVSQ:
+            no_element_moved(x, a, {6, 7});
+            moved_to_alias(x, a);
+            break;
         case ZYDIS_MNEMONIC_STOSB:
         case ZYDIS_MNEMONIC_STOSW:
         case ZYDIS_MNEMONIC_STOSD:
