@@ -25,12 +25,9 @@ void run_block(Cpu& cpu, const cpu::Block& b, u64 limit, Totals& totals,
                const std::function<void(ir::Block&)>& pass) {
     ir::Block block;
     const std::span<const cpu::Insn> insns(b.insns, b.count);
-    build_ir(block, insns,
-             {.mode = b.mode,
-              .block_rip = b.rip,
-              .loose = b.loose,
-              .vt = cpu.vt,
-              .counted_time = true});
+    build_ir(
+        block, insns,
+        {.mode = b.mode, .block_rip = b.rip, .loose = b.loose, .vt = cpu.vt, .counted_time = true});
     if (pass) pass(block);
     const Outcome o = evaluate(cpu, block, insns, b.rip, limit);
     totals.evaluated += o.retired;
