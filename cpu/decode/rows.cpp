@@ -35,6 +35,12 @@ const Table& table() {
 
 std::span<const Row> instruction_rows() { return table().rows; }
 
+std::size_t string_rows_at() {
+    static const std::size_t at =
+        arith_rows().size() + logic_rows().size() + move_rows().size() + branch_rows().size();
+    return at;
+}
+
 const Row* find_row(unsigned mnemonic, Variant variant) {
     const Table& t = table();
     for (unsigned at = t.first[mnemonic]; at; at = t.next[at - 1])

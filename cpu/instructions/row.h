@@ -62,6 +62,7 @@ std::span<const Row> logic_rows();   // AND, OR, XOR, NOT, TEST, shifts, rotates
 std::span<const Row> move_rows();    // MOV, XCHG, CMOV, stack, LEA, BSWAP, MOVBE ...
 std::span<const Row> branch_rows();  // JMP, CALL, RET, Jcc, LOOP, SETcc, flags
 std::span<const Row> string_rows();  // MOVS .. SCAS, INS, OUTS
+std::size_t string_rows_at();        // the first one's number in instruction_rows()
 std::span<const Row> system_rows();  // far transfers, segment loads, CR/DR/MSR, CPUID, HLT ...
 std::span<const Row> x87_rows();
 std::span<const Row> mmx_sse_rows();  // MMX, SSE .. SSE4.2, SSE4a, AES, PCLMUL

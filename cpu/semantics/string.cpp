@@ -177,8 +177,9 @@ Step lods(Cpu& cpu, const Insn& i) {
 // there before the instruction (SDM 2, REP); AMD's keep those of the last element. The instruction
 // has not begun anew where it only goes on after a piece.
 template <class Run>
-Step with_flags_restored(Cpu& cpu, Run run) {
-    if (cpu.model.vendor != Vendor::kIntel) return run();
+Step with_flags_restored(const Pointers& p, Run run) {
+    Cpu& cpu = p.cpu;
+    if (cpu.model.vendor != Vendor::kIntel || !p.repeated()) return run();
     auto& piece = cpu.string_piece;
     const bool goes_on = piece.ticks == cpu.ticks() && piece.rip == cpu.current_rip();
     const Cc before = goes_on ? piece.flags_before : cpu.cc;
@@ -228,7 +229,7 @@ Step cmps(Cpu& cpu, const Insn& i) {
         p.set(kRdi, p.get(kRdi) + k * sizeof(T));
         return k;
     };
-    return with_flags_restored(cpu, [&] { return repeat(p, element, bulk, while_flag(cpu, i)); });
+    return with_flags_restored(p, [&] { return repeat(p, element, bulk, while_flag(cpu, i)); });
 }
 
 template <class T>
@@ -259,7 +260,7 @@ Step scas(Cpu& cpu, const Insn& i) {
         p.set(kRdi, p.get(kRdi) + k * sizeof(T));
         return k;
     };
-    return with_flags_restored(cpu, [&] { return repeat(p, element, bulk, while_flag(cpu, i)); });
+    return with_flags_restored(p, [&] { return repeat(p, element, bulk, while_flag(cpu, i)); });
 }
 
 // INS: the destination must be writable before the port is read, so that a fault loses no data.

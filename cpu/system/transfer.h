@@ -7,7 +7,8 @@ namespace rm::cpu {
 // #GP(EXT) unless `offset` may be executed in `cs`: limit, or canonical in 64-bit code.
 [[nodiscard]] bool check_entry_point(Cpu& cpu, const Segment& cs, u64 offset);
 // `offset` as the target code takes it: Intel's processors ignore bits 63:32 on the way from 64-bit
-// code into compatibility mode, AMD's let them fail the check of the limit.
+// code into compatibility mode, AMD's let them fail the check of the limit. Measured
+// (testsuite/native on family 6 model 207): the SDM does not say.
 u64 entry_offset(const Cpu& cpu, const Segment& cs, u64 offset);
 // Loads CS with RPL = `level`, makes that the CPL, sets rip.
 void enter_code(Cpu& cpu, Segment cs, unsigned level, u64 rip);

@@ -278,6 +278,11 @@ std::vector<std::string> found(const Comparison& x) {
 
 }  // namespace
 
+bool memory_fault(const Outcome& o) {
+    return o.vector == cpu::kNp || o.vector == cpu::kSs12 || o.vector == cpu::kGp ||
+           o.vector == cpu::kPf || o.vector == cpu::kAc;
+}
+
 u64 undefined_flags(const Case& c, const ZydisDecodedInstruction& z, const cpu::Insn& insn) {
     for (const Undefined& u : kUndefined) {
         if (u.mnemonic != z.mnemonic) continue;

@@ -18,6 +18,8 @@ struct Comparison {
     const u8* emulated_memory;
 };
 
+// #NP, #SS, #GP, #PF or #AC.
+bool memory_fault(const Outcome& o);
 // One line a difference, empty if none: "RAX host 1 emulated 2".
 std::vector<std::string> differences(const Comparison& x);
 // Flags of RFLAGS that the manual leaves undefined after this case.

@@ -216,11 +216,6 @@ void any_nan(const Comparison& x, Alternative& a, T quiet) {
 
 }  // namespace
 
-bool memory_fault(const Outcome& o) {
-    return o.vector == cpu::kNp || o.vector == cpu::kSs12 || o.vector == cpu::kGp ||
-           o.vector == cpu::kPf || o.vector == cpu::kAc;
-}
-
 Alternative intel_alternative(const Comparison& x) {
     Alternative a{x.emulated, {}};
     switch (x.z.mnemonic) {

@@ -16,7 +16,4 @@ struct Alternative {
 // Where the host's result is one that is allowed, the alternative gets that part of it.
 Alternative intel_alternative(const Comparison& x);
 
-// #NP, #SS, #GP, #PF or #AC.
-bool memory_fault(const Outcome& o);
-
 }  // namespace rm::native

@@ -16,10 +16,11 @@ std::optional<Repeat> repeat_of(const Insn& i, cpu::Mode mode) {
     if (!(i.prefixes & (cpu::kPrefixRep | cpu::kPrefixRepne)) || !mode.code64() ||
         i.addr != cpu::AddrMode::k64 || i.seg == cpu::kFs || i.seg == cpu::kGs)
         return {};
-    static const std::size_t kBegin = cpu::arith_rows().size() + cpu::logic_rows().size() +
-                                      cpu::move_rows().size() + cpu::branch_rows().size();
-    if (i.row < kBegin || i.row - kBegin >= cpu::string_rows().size()) return {};
-    const std::string_view name = cpu::instruction_rows()[i.row].name;
+    const std::size_t begin = cpu::string_rows_at();
+    if (i.row < begin || i.row - begin >= cpu::string_rows().size()) return {};
+    const cpu::Row& row = cpu::instruction_rows()[i.row];
+    if (i.fn != row.select(i)) return {};  // it does something else: a fault
+    const std::string_view name = row.name;
     const bool moves = name.starts_with("MOVS");
     if (!moves && !name.starts_with("STOS")) return {};
     constexpr std::string_view kSizes = "BWDQ";
@@ -66,23 +67,11 @@ void write_repeat(CodeGenerator& c, const cpu::Cpu& cpu, Repeat repeat) {
     }
     c.add(c.rdi, c.r10);
     c.mov(c.r12, c.rcx);
-    c.rep();
-    if (repeat.moves) {
-        switch (repeat.size) {
-            case 0: c.movsb(); break;
-            case 1: c.movsw(); break;
-            case 2: c.movsd(); break;
-            default: c.movsq(); break;
-        }
-        c.sub(c.rsi, c.r11);
-    } else {
-        switch (repeat.size) {
-            case 0: c.stosb(); break;
-            case 1: c.stosw(); break;
-            case 2: c.stosd(); break;
-            default: c.stosq(); break;
-        }
-    }
+    if (repeat.size == 1) c.db(0x66);
+    c.db(0xF3);
+    if (repeat.size == 3) c.db(0x48);  // REX.W
+    c.db((repeat.moves ? 0xA4 : 0xAA) | (repeat.size != 0));
+    if (repeat.moves) c.sub(c.rsi, c.r11);
     c.sub(c.rdi, c.r10);
     c.pop(c.r10);
     c.L(done);  // r12: the iterations, or one if there are none

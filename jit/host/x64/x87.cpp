@@ -155,13 +155,10 @@ bool host_compare_keeps_c1() {
 // nor what it may set off (a device, a VM exit, another mode) looks at x87 state.
 bool ignores_x87(const Insn& i) {
     using namespace cpu;
-    static const std::size_t kPlainRows = arith_rows().size() + logic_rows().size() +
-                                          move_rows().size() + branch_rows().size() +
-                                          string_rows().size();
-    if (i.row >= kPlainRows) return false;
+    if (i.row >= string_rows_at() + string_rows().size()) return false;
     const Row& row = instruction_rows()[i.row];
     const bool io = row.name[0] == 'I' || row.name[0] == 'O';
-    const bool is_string = i.row >= kPlainRows - string_rows().size();
+    const bool is_string = i.row >= string_rows_at();
     return row.ending != Ending::kStop && i.fn == row.select(i) && !(is_string && io);
 }
 
